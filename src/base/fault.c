@@ -1,0 +1,109 @@
+/* base/fault.c — see fault.h. */
+#include "base/fault.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct err_info table[ERR_COUNT] = {
+    [ERR_OK] = {"ok", ERR_CLASS_NONE, 0, "nothing failed", ""},
+#define X(id, code, class, status, text, remedy) [ERR_##id] = {code, ERR_CLASS_##class, status, text, remedy},
+#include "base/errors.def"
+#undef X
+};
+
+const struct err_info *err_info(enum err err)
+{
+    ENSURE((unsigned)err < ERR_COUNT);
+    return &table[err];
+}
+
+const char *err_class_name(enum err_class class)
+{
+    static const char *const names[] = {"none", "user", "transient", "data", "source", "target", "bug", "stop"};
+    ENSURE((size_t)class < sizeof names / sizeof *names);
+    return names[class];
+}
+
+enum err err_by_code(const char *code)
+{
+    for (int i = 1; i < ERR_COUNT; i++)
+        if (strcmp(table[i].code, code) == 0)
+            return (enum err)i;
+    return ERR_OK;
+}
+
+static void fault_record(struct fault *f, enum err code, const char *todo, const char *fmt, va_list args)
+{
+    if (f == NULL || f->code != ERR_OK)
+        return;
+    f->code = code;
+    vsnprintf(f->why, sizeof f->why, fmt, args);
+    for (size_t n = strlen(f->why); n > 0 && (f->why[n - 1] == '\n' || f->why[n - 1] == ' '); n--)
+        f->why[n - 1] = '\0';
+    if (todo != NULL)
+        snprintf(f->todo, sizeof f->todo, "%s", todo);
+}
+
+enum err fault_set(struct fault *f, enum err code, const char *fmt, ...)
+{
+    va_list args;
+
+    ENSURE(code != ERR_OK);
+    va_start(args, fmt);
+    fault_record(f, code, NULL, fmt, args);
+    va_end(args);
+    return code;
+}
+
+enum err fault_todo(struct fault *f, enum err code, const char *todo, const char *fmt, ...)
+{
+    va_list args;
+
+    ENSURE(code != ERR_OK);
+    va_start(args, fmt);
+    fault_record(f, code, todo, fmt, args);
+    va_end(args);
+    return code;
+}
+
+void fault_add(struct fault *f, const char *fmt, ...)
+{
+    char before[sizeof f->what];
+    char after[sizeof f->what];
+    va_list args;
+
+    if (f == NULL)
+        return;
+    va_start(args, fmt);
+    vsnprintf(before, sizeof before, fmt, args);
+    va_end(args);
+    memcpy(after, f->what, sizeof after);
+    if (after[0] == '\0')
+        snprintf(f->what, sizeof f->what, "%s", before);
+    else
+        snprintf(f->what, sizeof f->what, "%.200s: %.300s", before, after);
+}
+
+const char *fault_text(const struct fault *f, char *buf, size_t size)
+{
+    const struct err_info *info = err_info(f->code);
+    const char *what = f->what[0] != '\0' ? f->what : info->text;
+    const char *todo = f->todo[0] != '\0' ? f->todo : info->remedy;
+
+    snprintf(buf, size, "%s: %s — %s — %s", info->code, what, f->why[0] != '\0' ? f->why : info->text, todo);
+    return buf;
+}
+
+void fault_clear(struct fault *f)
+{
+    memset(f, 0, sizeof *f);
+}
+
+void ensure_failed(const char *cond, const char *file, int line, const char *func)
+{
+    fprintf(stderr, "leat: bug: %s does not hold in %s (%s:%d) — stopped before anything could be lost — please report it\n",
+            cond, func, file, line);
+    abort();
+}

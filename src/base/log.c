@@ -1,0 +1,62 @@
+/* base/log.c — see log.h. */
+#include "base/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/world.h"
+
+static int log_fd = STDERR_FILENO;
+static enum log_level log_least = LOG_WARN;
+
+void log_level_set(enum log_level least)
+{
+    log_least = least;
+}
+
+enum err log_to(const char *path, struct fault *f)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+
+    if (fd < 0)
+        return fault_set(f, ERR_STATE, "cannot open the log %s: %s", path, strerror(errno));
+    log_fd = fd;
+    return ERR_OK;
+}
+
+void log_line(enum log_level level, const char *area, const char *fmt, ...)
+{
+    static const char *const names[] = {"debug", "info", "warn", "error"};
+    int64_t us = world_wall_us();
+    time_t seconds = (time_t)(us / 1000000);
+    struct tm tm;
+    char line[4096];
+    va_list args;
+    int n;
+
+    if (level < log_least)
+        return;
+    gmtime_r(&seconds, &tm);
+    n = snprintf(line, sizeof line, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ %-5s %s: ", tm.tm_year + 1900, tm.tm_mon + 1,
+                 tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, (int)(us / 1000 % 1000), names[level], area);
+    va_start(args, fmt);
+    n += vsnprintf(line + n, sizeof line - (size_t)n - 1, fmt, args);
+    va_end(args);
+    if ((size_t)n > sizeof line - 2)
+        n = (int)sizeof line - 2;
+    line[n] = '\n';
+    if (write(log_fd, line, (size_t)n + 1) < 0)
+        return; /* nowhere left to say it */
+}
+
+void log_fault(enum log_level level, const char *area, const struct fault *f)
+{
+    char text[4096];
+
+    log_line(level, area, "%s", fault_text(f, text, sizeof text));
+}

@@ -1,0 +1,68 @@
+/* base/world.c — see world.h. */
+#include "base/world.h"
+
+#include <sys/random.h>
+#include <time.h>
+
+#include "base/fault.h"
+
+static int64_t real_clock(clockid_t id)
+{
+    struct timespec ts;
+
+    clock_gettime(id, &ts);
+    return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
+}
+
+static int64_t real_mono_us(void)
+{
+    return real_clock(CLOCK_MONOTONIC);
+}
+
+static int64_t real_wall_us(void)
+{
+    return real_clock(CLOCK_REALTIME);
+}
+
+static void real_random(void *p, size_t size)
+{
+    ENSURE(getrandom(p, size, 0) == (ssize_t)size);
+}
+
+static void real_sleep_us(int64_t us)
+{
+    struct timespec ts = {.tv_sec = us / 1000000, .tv_nsec = us % 1000000 * 1000};
+
+    nanosleep(&ts, NULL);
+}
+
+static const struct world_ops real = {real_mono_us, real_wall_us, real_random, real_sleep_us};
+static const struct world_ops *world = &real;
+
+const struct world_ops *world_set(const struct world_ops *ops)
+{
+    const struct world_ops *previous = world;
+
+    world = ops != NULL ? ops : &real;
+    return previous;
+}
+
+int64_t world_mono_us(void)
+{
+    return world->mono_us();
+}
+
+int64_t world_wall_us(void)
+{
+    return world->wall_us();
+}
+
+void world_random(void *p, size_t size)
+{
+    world->random(p, size);
+}
+
+void world_sleep_us(int64_t us)
+{
+    world->sleep_us(us);
+}

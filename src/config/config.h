@@ -1,0 +1,72 @@
+/* config/config.h — leat.yaml, parsed and checked by one schema table (config/schema.def), with defaults filled in.
+ * Every error names file, line and column, and the nearest valid key. Strings live in the config's own arena. */
+#ifndef LEAT_CONFIG_CONFIG_H
+#define LEAT_CONFIG_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/fault.h"
+#include "base/mem.h"
+
+enum ddl_policy { DDL_STOP, DDL_APPLY };
+
+struct config_store {
+    const char *name;        /* [a-z][a-z0-9_-]*, at most 32 characters: it becomes part of slot and file names */
+    const char *engine;      /* "postgresql" */
+    const char *source;      /* DSN as written; never print it: config_dsn_public() */
+    const char *target;
+    const char *door;        /* "host:port" or NULL */
+    const char **include;    /* patterns schema.table with *; count 0 = everything but system schemas */
+    size_t include_count;
+    const char **exclude;
+    size_t exclude_count;
+    enum ddl_policy ddl;
+};
+
+struct config_limits {
+    int64_t source_wal;       /* bytes the slot may retain on the source */
+    int64_t spool;            /* bytes of spool on disk */
+    int64_t snapshot_age_us;
+    int copy_workers;
+    int index_workers;
+    int apply_lanes;
+    int64_t source_lag_us;    /* replica lag of the source's own standbys above which copying slows down; 0 = not watched */
+};
+
+struct config_gates {
+    int64_t lag_us;
+    int64_t pause_us;
+    int rehearsals;
+    int64_t observe_us;
+};
+
+struct config {
+    const char *path;
+    const char *migration;    /* same alphabet and length as a store's name */
+    struct config_store *stores;
+    size_t store_count;
+    struct config_limits limits;
+    struct config_gates gates;
+    struct arena *arena;
+};
+
+MUST_USE enum err config_load(const char *path, struct config **ret, struct fault *f);
+/* The same from memory; `path` is only for messages. For tests and the fuzzer. */
+MUST_USE enum err config_parse(const char *path, const char *text, size_t len, struct config **ret, struct fault *f);
+void config_free(struct config *c);
+AUTO_DEFINE(config)
+const struct config_store *config_store_find(const struct config *c, const char *name); /* NULL: none */
+/* The DSN without its password, for output. In the arena. */
+const char *config_dsn_public(struct arena *a, const char *dsn);
+/* "250ms", "1s", "10m", "7d" → microseconds; "20GB", "512MB" → bytes (powers of 1024). False when not such. */
+bool config_parse_duration(const char *text, int64_t *ret_us);
+bool config_parse_size(const char *text, int64_t *ret_bytes);
+/* Whether schema.table is chosen by the store's include and exclude patterns. */
+bool config_chooses(const struct config_store *s, const char *schema, const char *table);
+/* The reference of all keys, as Markdown (docs/leat.yaml.md is made of it) and the commented file `leat init` writes. */
+void config_reference(struct buf *out);
+void config_template(struct buf *out, const char *migration, const char *store, const char *from, const char *to);
+
+#endif

@@ -1,0 +1,70 @@
+/* model/table.h — what leat knows of a store's tables, from its catalog. Engine-neutral; everything lives in the catalog's arena. */
+#ifndef LEAT_MODEL_TABLE_H
+#define LEAT_MODEL_TABLE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/mem.h"
+#include "model/change.h"
+
+struct column {
+    const char *name;
+    const char *type;       /* as format_type gives it, with schema and modifier: "numeric(10,2)", "public.mood" */
+    uint32_t type_oid;
+    int32_t typmod;
+    bool not_null;
+    bool generated;         /* GENERATED ALWAYS AS (...) STORED: computed on either side, never sent */
+    bool identity_always;   /* GENERATED ALWAYS AS IDENTITY: never in SET */
+    bool key;               /* part of the replica identity */
+    bool binary_stable;     /* its binary form may be copied between any two supported majors */
+    bool bulk_safe;         /* text -> type goes through the type's input function, so casts from text[] are exact */
+};
+
+enum table_kind { TABLE_ORDINARY = 'r', TABLE_PARTITIONED = 'p' };
+
+struct table {
+    uint32_t oid;
+    const char *schema;
+    const char *name;
+    const char *qualified;     /* quoted, schema-qualified: ready for SQL */
+    const char *owner;
+    enum table_kind kind;
+    bool is_partition;
+    bool unlogged;
+    bool row_security;         /* enabled */
+    enum identity identity;    /* as set (relreplident) */
+    const char *identity_index; /* the index that gives the identity (quoted name), NULL: none or FULL */
+    bool key_deferrable;       /* there is a primary key but it is DEFERRABLE: counts as none */
+    int64_t bytes;             /* heap and toast */
+    int64_t pages;             /* of the heap */
+    double rows;               /* the planner's estimate; < 0 unknown */
+    uint32_t relfilenode;
+    uint16_t column_count;     /* live columns, in the table's order */
+    struct column *columns;
+};
+
+struct sequence {
+    const char *schema;
+    const char *name;
+    const char *qualified;
+    int64_t increment;
+    int64_t min_value;
+    int64_t max_value;
+    int64_t cache;
+    bool cycle;
+};
+
+struct catalog {
+    struct arena *arena;
+    struct table *tables;    /* chosen ones with rows: ordinary tables and leaves, sorted by (schema, name) */
+    size_t table_count;
+    struct sequence *sequences;
+    size_t sequence_count;
+};
+void catalog_free(struct catalog *c);
+AUTO_DEFINE(catalog)
+struct table *catalog_find(const struct catalog *c, const char *schema, const char *name); /* NULL: none */
+struct table *catalog_find_oid(const struct catalog *c, uint32_t oid);                     /* NULL: none; linear */
+
+#endif
