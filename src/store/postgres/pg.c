@@ -59,10 +59,10 @@ static enum err connect_any(const char *dsn, enum side side, const char *purpose
                             struct fault *f)
 {
     AUTO_CHARS *name = mem_format("leat: %s", purpose);
-    const char *keys[] = {"dbname", "application_name", "options", "client_encoding", "connect_timeout", "keepalives_idle",
-                          "keepalives_interval", "keepalives_count", "tcp_user_timeout", "gssencmode", "replication", NULL};
-    const char *values[] = {dsn, name, pinned_options, "UTF8", "10", "10", "5", "3", "30000", "disable",
-                            replication ? "database" : NULL, NULL};
+    /* what stands before dbname is a default the DSN may override, what stands behind it is ours */
+    const char *keys[] = {"connect_timeout", "keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout", "dbname",
+                          "application_name", "options", "client_encoding", "gssencmode", "replication", NULL};
+    const char *values[] = {"10", "10", "5", "3", "30000", dsn, name, pinned_options, "UTF8", "disable", replication ? "database" : NULL, NULL};
     AUTO(pg) *pg = mem_alloc(sizeof *pg);
 
     pg->side = side;
@@ -75,9 +75,9 @@ static enum err connect_any(const char *dsn, enum side side, const char *purpose
     pg->version = PQserverVersion(pg->conn);
     pg->major = pg->version / 10000;
     snprintf(pg->database, sizeof pg->database, "%s", PQdb(pg->conn));
-    if (!replication && pg->major >= 17)
+    if (pg->major >= 17)
         TRY(pg_exec(pg, "SET transaction_timeout = 0", NULL, f));
-    if (!replication && pg->major >= 14)
+    if (pg->major >= 14)
         TRY(pg_exec(pg, "SET idle_session_timeout = 0", NULL, f));
     *ret = TAKE(pg);
     return ERR_OK;
@@ -197,7 +197,7 @@ enum err pg_value(struct pg *pg, struct arena *a, const char *sql, int param_cou
     return ERR_OK;
 }
 
-enum err pg_int64(struct pg *pg, const char *sql, int64_t *ret, struct fault *f)
+enum err pg_integer(struct pg *pg, const char *sql, int64_t *ret, struct fault *f)
 {
     AUTO_RESULT *r = NULL;
 

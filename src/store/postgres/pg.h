@@ -50,7 +50,7 @@ MUST_USE enum err pg_query(struct pg *pg, const char *sql, int param_count, cons
 /* The single value of the first row as text; NULL and no row give NULL. In the arena. */
 MUST_USE enum err pg_value(struct pg *pg, struct arena *a, const char *sql, int param_count, const char *const params[], const char **ret, struct fault *f);
 /* The same where a missing value is an error. */
-MUST_USE enum err pg_int64(struct pg *pg, const char *sql, int64_t *ret, struct fault *f);
+MUST_USE enum err pg_integer(struct pg *pg, const char *sql, int64_t *ret, struct fault *f);
 MUST_USE enum err pg_lsn_value(struct pg *pg, const char *sql, struct lsn *ret, struct fault *f);
 /* Fills the fault from a failed result or a broken connection: *_LOST when the connection is gone, BUSY for 55P03, 57014 by
  * lock_timeout, 40001, 40P01, 53xxx; RIGHT_MISSING for 42501; else *_SQL. Includes sqlstate, message, detail, statement (cut). */
