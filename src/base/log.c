@@ -24,7 +24,7 @@ enum err log_to(const char *path, struct fault *f)
     int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 
     if (fd < 0)
-        return fault_set(f, ERR_STATE, "cannot open the log %s: %s", path, strerror(errno));
+        return fault_set(f, ERR_STATE_DIR, "cannot open the log %s: %s", path, strerror(errno));
     log_fd = fd;
     return ERR_OK;
 }
