@@ -18,6 +18,7 @@ struct column {
     bool identity_always;   /* GENERATED ALWAYS AS IDENTITY: never in SET */
     bool key;               /* part of the replica identity */
     bool binary_stable;     /* its binary form may be copied between any two supported majors */
+    const char *equals;     /* the operator rows are found by, as SQL: "OPERATOR(pg_catalog.=)"; set for the target only */
     bool bulk_safe;         /* text -> type goes through the type's input function, so casts from text[] are exact */
 };
 

@@ -57,6 +57,14 @@ MUST_USE enum err pg_lsn_value(struct pg *pg, const char *sql, struct lsn *ret, 
 MUST_USE enum err pg_fault(struct pg *pg, const PGresult *r, const char *sql, struct fault *f);
 const char *pg_sqlstate(const PGresult *r); /* "" when none */
 
+/* Enters a session into the engine's circle on the target: takes the store's shared lock and checks that s->token is still the
+ * lease's. pg_circle_close waits until every session that entered under an older token is gone, ending them. */
+struct store;
+MUST_USE enum err pg_circle_enter(struct pg *pg, const struct store *s, struct fault *f);
+MUST_USE enum err pg_circle_close(struct pg *pg, const struct store *s, struct fault *f);
+/* Ends the backends that hold this advisory lock in this database. */
+MUST_USE enum err pg_end_lock_holders(struct pg *pg, int64_t key, struct fault *f);
+
 /* Quoted identifiers and literals, in the arena. */
 const char *pg_quote_ident(struct arena *a, const char *name);
 const char *pg_quote_qualified(struct arena *a, const char *schema, const char *name);

@@ -1,0 +1,1 @@
+SELECT value FROM facts WHERE store = ?1 AND name = ?2;

@@ -1,0 +1,1 @@
+UPDATE leases SET held = 0 WHERE name = ?1;

@@ -1,0 +1,54 @@
+-- What leat keeps on each side. Idempotent. Rows of leat.progress are marks: every transaction leat writes begins with one.
+CREATE SCHEMA IF NOT EXISTS leat;
+CREATE TABLE IF NOT EXISTS leat.progress (
+    migration text NOT NULL,
+    stream text NOT NULL,
+    lane text NOT NULL,
+    position pg_lsn NOT NULL,
+    token bigint NOT NULL,
+    note text);
+CREATE TABLE IF NOT EXISTS leat.mark (
+    migration text NOT NULL,
+    store text NOT NULL,
+    attempt bigint NOT NULL,
+    token bigint NOT NULL,
+    PRIMARY KEY (migration, store, attempt));
+CREATE TABLE IF NOT EXISTS leat.lease (
+    migration text NOT NULL,
+    store text NOT NULL,
+    token bigint NOT NULL,
+    spool text,
+    PRIMARY KEY (migration, store));
+CREATE TABLE IF NOT EXISTS leat.copy (
+    migration text NOT NULL,
+    store text NOT NULL,
+    table_oid oid NOT NULL,
+    table_name text NOT NULL,
+    attempt integer NOT NULL,
+    snapshot text NOT NULL,
+    snapshot_name text,
+    ranges integer NOT NULL,
+    rows bigint NOT NULL DEFAULT 0,
+    copied boolean NOT NULL DEFAULT false,
+    indexed boolean NOT NULL DEFAULT false,
+    pass integer,
+    joined pg_lsn,
+    PRIMARY KEY (migration, store, table_oid));
+CREATE TABLE IF NOT EXISTS leat.ledger (
+    id bigserial PRIMARY KEY,
+    migration text NOT NULL,
+    store text NOT NULL,
+    at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    position pg_lsn NOT NULL,
+    table_name text NOT NULL,
+    kind text NOT NULL,
+    why text NOT NULL,
+    old_row text,
+    new_row text);
+CREATE TABLE IF NOT EXISTS leat.ddl (
+    id bigserial PRIMARY KEY,
+    at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    tag text NOT NULL,
+    object text,
+    command text NOT NULL,
+    role text NOT NULL DEFAULT current_user)

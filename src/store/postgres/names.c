@@ -1,0 +1,47 @@
+/* store/postgres/names.c — see names.h. */
+#include "store/postgres/names.h"
+
+#include <stdio.h>
+#include <xxhash.h>
+
+static const char *named(const struct store *s, const char *suffix, char name[NAME_SIZE])
+{
+    snprintf(name, NAME_SIZE, "leat_%s_%s%s", s->migration, s->name, suffix);
+    for (char *p = name; *p != '\0'; p++)
+        if (*p == '-')
+            *p = '_';
+    if (strlen(name) > 63) { /* too long for a name of PostgreSQL: cut, and kept distinct by a hash */
+        unsigned long long hash = XXH3_64bits(name, strlen(name));
+        snprintf(name + 46, NAME_SIZE - 46, "_%016llx", hash);
+    }
+    return name;
+}
+
+const char *name_slot(const struct store *s, char name[NAME_SIZE])
+{
+    return named(s, "", name);
+}
+
+const char *name_publication(const struct store *s, char name[NAME_SIZE])
+{
+    return named(s, "", name);
+}
+
+const char *name_marks(const struct store *s, char name[NAME_SIZE])
+{
+    return named(s, "_marks", name);
+}
+
+const char *name_stream(const struct store *s, const char *stream, char name[NAME_SIZE])
+{
+    snprintf(name, NAME_SIZE, "%s:%s", s->name, stream);
+    return name;
+}
+
+int64_t name_lock_key(const struct store *s, const char *stream, const char *lane)
+{
+    char text[3 * NAME_SIZE];
+    int n = snprintf(text, sizeof text, "leat\n%s\n%s\n%s\n%s", s->migration, s->name, stream, lane);
+
+    return (int64_t)(XXH3_64bits(text, (size_t)n) >> 1);
+}

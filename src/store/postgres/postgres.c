@@ -1,0 +1,55 @@
+/* store/postgres/postgres.c — PostgreSQL as a store: the vtable. */
+#include "store/postgres/postgres.h"
+
+#include "store/postgres/copier.h"
+#include "store/postgres/lane.h"
+#include "store/postgres/prepare.h"
+#include "store/postgres/stream.h"
+#include "store/postgres/watcher.h"
+
+const struct store_ops store_postgres = {
+    .engine = "postgresql",
+    .identify = pg_store_identify,
+    .prepare = pg_store_prepare,
+    .arm = pg_store_arm,
+    .load = pg_store_load,
+    .facts = pg_store_facts,
+    .copy_records = pg_store_copy_records,
+    .spool_record = pg_store_spool_record,
+    .bind = pg_store_bind,
+    .own_mark = pg_store_own_mark,
+    .copier_open = pg_copier_open,
+    .copier_close = pg_copier_close,
+    .copier_whole = pg_copier_whole,
+    .copier_open_table = pg_copier_open_table,
+    .copier_range = pg_copier_range,
+    .copier_close_table = pg_copier_close_table,
+    .copier_snapshot_alive = pg_copier_snapshot_alive,
+    .copier_indexed = pg_copier_indexed,
+    .copier_statement = pg_copier_statement,
+    .copier_heartbeat = pg_copier_heartbeat,
+    .stream_open = pg_stream_open,
+    .stream_close = pg_stream_close,
+    .stream_read = pg_stream_read,
+    .stream_feedback = pg_stream_feedback,
+    .lane_open = pg_lane_open,
+    .lane_close = pg_lane_close,
+    .lane_begin = pg_lane_begin,
+    .lane_steps = pg_lane_steps,
+    .lane_commit = pg_lane_commit,
+    .lane_rollback = pg_lane_rollback,
+    .lane_replay = pg_lane_replay,
+    .lane_stats = pg_lane_stats,
+    .lane_join = pg_lane_join,
+    .lane_pass = pg_lane_pass,
+    .lane_position = pg_lane_position,
+    .watcher_open = pg_watcher_open,
+    .watcher_close = pg_watcher_close,
+    .watcher_poll = pg_watcher_poll,
+    .watcher_heartbeat = pg_watcher_heartbeat,
+    .watcher_trim = pg_watcher_trim,
+    .watcher_sequences = pg_watcher_sequences,
+    .watcher_blocking = pg_watcher_blocking,
+    .watcher_ledger = pg_watcher_ledger,
+    .watcher_analyze = pg_watcher_analyze,
+};

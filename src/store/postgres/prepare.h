@@ -1,0 +1,18 @@
+/* store/postgres/prepare.h — the preparing operations of store.h. */
+#ifndef LEAT_STORE_POSTGRES_PREPARE_H
+#define LEAT_STORE_POSTGRES_PREPARE_H
+
+#include "store/store.h"
+
+MUST_USE enum err pg_store_identify(struct store *s, struct arena *a, const char **ret_source, const char **ret_target, struct fault *f);
+MUST_USE enum err pg_store_prepare(struct store *s, struct store_waits *w, struct fault *f);
+MUST_USE enum err pg_store_arm(struct store *s, const struct catalog *source, bool fresh, struct store_waits *w, struct fault *f);
+MUST_USE enum err pg_store_load(struct store *s, struct catalog **ret_source, struct catalog **ret_target, struct fault *f);
+MUST_USE enum err pg_store_facts(struct store *s, struct arena *a, struct stream_facts *ret, struct fault *f);
+MUST_USE enum err pg_store_copy_records(struct store *s, struct copy_records *ret, struct fault *f);
+MUST_USE enum err pg_store_spool_record(struct store *s, const char *identity, struct fault *f);
+MUST_USE enum err pg_store_bind(struct store *s, struct arena *a, const struct relation *r, const struct table *source, const struct table *target, uint32_t serial,
+                                struct binding **ret, struct fault *f);
+bool pg_store_own_mark(struct store *s, const struct change *c, const char **ret_note, size_t *ret_len);
+
+#endif

@@ -1,0 +1,338 @@
+/* store/postgres/stream.c — the forward stream: a walsender's pgoutput messages made into parcels.
+ *
+ * One thread reads. What a call returns is handed on whole. Large transactions come in parts, so that memory stays bounded
+ * however large they are: a protocol 1 transaction is committed when its first byte arrives, so its parts are good as they
+ * come; a streamed one (protocol 2) is kept in a file until its commit arrives, then read back in parts.
+ *
+ * Invariants
+ *  1. A parcel holds transactions in commit order; a part that is not the last is the last of its parcel.
+ *  2. Nothing of a streamed transaction leaves here before its commit was received.
+ *  3. The position told to the source is only ever the one given to stream_feedback. */
+#include "store/postgres/stream.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <stdlib.h>
+
+#include "base/world.h"
+#include "store/postgres/names.h"
+#include "store/postgres/pg.h"
+#include "store/postgres/streamed.h"
+#include "wire/pgoutput.h"
+
+#define PART_BYTES ((uint64_t)1 << 20)     /* a parcel is handed on when it holds this much */
+#define FEEDBACK_US ((int64_t)1000000)
+
+struct store_stream {
+    struct store *store;
+    struct pg *pg;
+    struct pgoutput *decoder;
+    struct parcel *parcel;     /* being filled */
+    struct txn *open;          /* the transaction being received, in parcel or in one handed on */
+    uint32_t open_xid;
+    struct lsn open_end_hint;  /* unknown until its commit */
+    int64_t open_commit_us;
+    bool in_txn;
+    struct streamed *streamed; /* streamed transactions in progress; NULL with protocol 1 */
+    uint32_t segment_xid;      /* of the streamed segment being received, 0: none */
+    struct streamed_reader *replay; /* of a streamed transaction that committed, being read back ... */
+    struct pgoutput **replay_decoders; /* ... by a decoder of its own (the last one): a streamed transaction brings its */
+    size_t replay_decoder_count;       /* descriptions along. Kept, since changes point to their relations. */
+    struct lsn replay_end;
+    int64_t replay_commit_us;
+    struct lsn received;
+    struct lsn durable;        /* as last told by the engine */
+    int64_t told_us;
+    bool reply_wanted;
+};
+
+static enum err start(struct store_stream *st, struct lsn from, struct fault *f)
+{
+    char slot[NAME_SIZE];
+    char publication[NAME_SIZE];
+    char marks[NAME_SIZE];
+    char position[LSN_TEXT_SIZE];
+    AUTO_RESULT *r = NULL;
+    int protocol = st->pg->major >= 14 ? 2 : 1;
+
+    name_slot(st->store, slot);
+    TRY(pg_execf(st->pg, &r, f, "START_REPLICATION SLOT \"%s\" LOGICAL %s (proto_version '%d', publication_names '\"%s\",\"%s\"'%s)", slot,
+                 lsn_text(from, position), protocol, name_publication(st->store, publication), name_marks(st->store, marks),
+                 protocol >= 2 ? ", streaming 'on'" : ""));
+    if (PQresultStatus(r) != PGRES_COPY_BOTH)
+        return fault_set(f, ERR_PROTOCOL, "the source did not start the stream");
+    if (protocol >= 2)
+        TRY(streamed_open(st->store->state_dir, st->store->name, &st->streamed, f));
+    return ERR_OK;
+}
+
+enum err pg_stream_open(struct store *s, struct lsn from, struct store_stream **ret, struct fault *f)
+{
+    struct store_stream *st = mem_alloc(sizeof *st);
+    enum err err;
+
+    st->store = s;
+    st->decoder = pgoutput_new();
+    err = pg_connect_replication(s->store->source, SIDE_SOURCE, "forward stream", &st->pg, f);
+    if (err == ERR_OK)
+        err = start(st, from, f);
+    if (err != ERR_OK) {
+        pg_stream_close(st);
+        return err;
+    }
+    st->parcel = parcel_new();
+    st->told_us = world_mono_us();
+    *ret = st;
+    return ERR_OK;
+}
+
+void pg_stream_close(struct store_stream *st)
+{
+    if (st == NULL)
+        return;
+    streamed_reader_free(st->replay);
+    streamed_free(st->streamed);
+    parcel_free(st->parcel);
+    pg_free(st->pg);
+    for (size_t i = 0; i < st->replay_decoder_count; i++)
+        pgoutput_free(st->replay_decoders[i]);
+    free(st->replay_decoders);
+    pgoutput_free(st->decoder); /* relations die with it: the engine has let go of every parcel by now */
+    free(st);
+}
+
+static enum err lost(struct store_stream *st, struct fault *f)
+{
+    return fault_set(f, ERR_SOURCE_LOST, "forward stream: %s", PQerrorMessage(st->pg->conn));
+}
+
+enum err pg_stream_feedback(struct store_stream *st, struct lsn durable, struct fault *f)
+{
+    char message[PGOUTPUT_FEEDBACK_SIZE];
+
+    st->durable = lsn_max(st->durable, durable);
+    pgoutput_feedback_encode(message, lsn_max(st->received, st->durable), st->durable, world_wall_us(), false);
+    if (PQputCopyData(st->pg->conn, message, sizeof message) != 1 || PQflush(st->pg->conn) < 0)
+        return lost(st, f);
+    st->told_us = world_mono_us();
+    st->reply_wanted = false;
+    return ERR_OK;
+}
+
+/* --- transactions --- */
+
+static struct txn *txn_here(struct store_stream *st)
+{
+    if (st->open == NULL) /* goes on in a new parcel */
+        st->open = parcel_add_txn(st->parcel, st->open_xid, false);
+    return st->open;
+}
+
+static enum err on_begin(struct store_stream *st, const struct pgoutput_msg *m, struct fault *f)
+{
+    if (st->in_txn)
+        return fault_set(f, ERR_PROTOCOL, "BEGIN inside a transaction");
+    st->in_txn = true;
+    st->open_xid = m->xid;
+    st->open = parcel_add_txn(st->parcel, m->xid, true);
+    st->open->commit_us = m->commit_us;
+    return ERR_OK;
+}
+
+static void finish_txn(struct store_stream *st, struct lsn end, int64_t commit_us)
+{
+    struct txn *t = txn_here(st);
+
+    t->last = true;
+    t->end = end;
+    t->commit_us = commit_us;
+    st->open = NULL;
+    st->in_txn = false;
+    st->parcel->idle_end = end;
+}
+
+static enum err on_change(struct store_stream *st, const struct pgoutput_msg *m, struct fault *f)
+{
+    if (st->segment_xid != 0)
+        return streamed_add(st->streamed, st->segment_xid, m->xid, m->change->raw, m->change->raw_len, f);
+    if (!st->in_txn)
+        return fault_set(f, ERR_PROTOCOL, "a change outside a transaction");
+    txn_add_change(st->parcel, txn_here(st), m->change);
+    return ERR_OK;
+}
+
+static enum err on_stream_commit(struct store_stream *st, const struct pgoutput_msg *m, struct fault *f)
+{
+    if (st->in_txn || st->segment_xid != 0)
+        return fault_set(f, ERR_PROTOCOL, "STREAM COMMIT inside a transaction");
+    TRY(streamed_commit(st->streamed, m->xid, &st->replay, f));
+    st->replay_decoders = mem_grow(st->replay_decoders, (st->replay_decoder_count + 1) * sizeof(struct pgoutput *));
+    st->replay_decoders[st->replay_decoder_count++] = pgoutput_new();
+    st->replay_end = m->end;
+    st->replay_commit_us = m->commit_us;
+    st->in_txn = true;
+    st->open_xid = m->xid;
+    st->open = parcel_add_txn(st->parcel, m->xid, true);
+    return ERR_OK;
+}
+
+static enum err on_message(struct store_stream *st, const struct pgoutput_msg *m, struct fault *f)
+{
+    switch (m->kind) {
+    case PGOUTPUT_BEGIN:
+        return on_begin(st, m, f);
+    case PGOUTPUT_COMMIT:
+        if (!st->in_txn)
+            return fault_set(f, ERR_PROTOCOL, "COMMIT without BEGIN");
+        finish_txn(st, m->end, m->commit_us);
+        return ERR_OK;
+    case PGOUTPUT_INSERT:
+    case PGOUTPUT_UPDATE:
+    case PGOUTPUT_DELETE:
+    case PGOUTPUT_TRUNCATE:
+        return on_change(st, m, f);
+    case PGOUTPUT_STREAM_START:
+        if (st->streamed == NULL || st->in_txn)
+            return fault_set(f, ERR_PROTOCOL, "STREAM START out of place");
+        st->segment_xid = m->xid;
+        return ERR_OK;
+    case PGOUTPUT_STREAM_STOP:
+        st->segment_xid = 0;
+        return ERR_OK;
+    case PGOUTPUT_STREAM_COMMIT:
+        return on_stream_commit(st, m, f);
+    case PGOUTPUT_STREAM_ABORT:
+        return streamed_abort(st->streamed, m->xid, m->subxid, f);
+    case PGOUTPUT_RELATION:
+        if (st->segment_xid == 0)
+            return ERR_OK;
+        return streamed_add(st->streamed, st->segment_xid, m->xid, m->relation->raw, m->relation->raw_len, f);
+    case PGOUTPUT_TYPE:
+    case PGOUTPUT_ORIGIN:
+    case PGOUTPUT_MESSAGE:
+        return ERR_OK;
+    }
+    return fault_set(f, ERR_PROTOCOL, "message '%c' is not known", (char)m->kind);
+}
+
+static enum err on_frame(struct store_stream *st, const char *data, size_t len, struct fault *f)
+{
+    struct pgoutput_frame frame;
+    struct pgoutput_msg m;
+    const char *kept;
+
+    TRY(pgoutput_frame_decode(data, len, &frame, f));
+    st->received = lsn_max(st->received, frame.wal_end);
+    if (frame.kind == 'k') {
+        st->reply_wanted = frame.reply_wanted;
+        if (!st->in_txn && st->parcel->txns == NULL) /* all that was committed before has been delivered */
+            st->parcel->idle_end = frame.wal_end;
+        return ERR_OK;
+    }
+    kept = arena_copy(st->parcel->arena, frame.data, frame.len);
+    TRY(pgoutput_decode(st->decoder, st->parcel->arena, kept, frame.len, &m, f));
+    return on_message(st, &m, f);
+}
+
+/* Moves what a committed streamed transaction left on disk into the parcel, until the parcel is full or it ends. */
+static enum err replay_some(struct store_stream *st, struct fault *f)
+{
+    while (st->replay != NULL && st->parcel->bytes < PART_BYTES) {
+        const char *raw;
+        size_t len;
+        struct pgoutput_msg m;
+
+        TRY(streamed_next(st->replay, st->parcel->arena, &raw, &len, f));
+        if (raw == NULL) {
+            streamed_reader_free(TAKE(st->replay));
+            finish_txn(st, st->replay_end, st->replay_commit_us);
+            return ERR_OK;
+        }
+        TRY(pgoutput_decode(st->replay_decoders[st->replay_decoder_count - 1], st->parcel->arena, raw, len, &m, f));
+        if (m.change != NULL)
+            txn_add_change(st->parcel, txn_here(st), m.change);
+    }
+    return ERR_OK;
+}
+
+/* --- reading --- */
+
+static bool parcel_has_something(const struct store_stream *st)
+{
+    return st->parcel->txns != NULL || st->parcel->idle_end.v != 0;
+}
+
+static void hand_on(struct store_stream *st, struct parcel **ret)
+{
+    *ret = st->parcel;
+    (*ret)->received_us = world_mono_us();
+    st->parcel = parcel_new();
+    st->open = NULL;
+}
+
+/* Reads frames that are already here. *ret_more is false once nothing complete is left. */
+static enum err read_buffered(struct store_stream *st, bool *ret_more, struct fault *f)
+{
+    for (;;) {
+        char *data = NULL;
+        int n;
+
+        if (st->replay != NULL)
+            TRY(replay_some(st, f));
+        if (st->parcel->bytes >= PART_BYTES || arena_bytes(st->parcel->arena) >= 8 * PART_BYTES) {
+            *ret_more = true;
+            return ERR_OK;
+        }
+        n = PQgetCopyData(st->pg->conn, &data, 1);
+        if (n == 0) {
+            *ret_more = false;
+            return ERR_OK;
+        }
+        if (n > 0) {
+            enum err err = on_frame(st, data, (size_t)n, f);
+            PQfreemem(data);
+            TRY(err);
+            continue;
+        }
+        if (n == -1) {
+            AUTO_RESULT *r = PQgetResult(st->pg->conn);
+            TRY(pg_fault(st->pg, r, "START_REPLICATION", f));
+        }
+        return lost(st, f);
+    }
+}
+
+static enum err wait_readable(struct store_stream *st, int64_t deadline_us, struct fault *f)
+{
+    int64_t now = world_mono_us();
+    int64_t until = deadline_us < st->told_us + FEEDBACK_US ? deadline_us : st->told_us + FEEDBACK_US;
+    struct pollfd p = {.fd = PQsocket(st->pg->conn), .events = POLLIN};
+    int ms = until > now ? (int)((until - now + 999) / 1000) : 0;
+
+    if (poll(&p, 1, ms) < 0 && errno != EINTR)
+        return fault_set(f, ERR_SOURCE_LOST, "forward stream: %s", strerror(errno));
+    if (PQconsumeInput(st->pg->conn) != 1)
+        return lost(st, f);
+    return ERR_OK;
+}
+
+enum err pg_stream_read(struct store_stream *st, int64_t deadline_us, struct parcel **ret, struct fault *f)
+{
+    for (;;) {
+        bool more;
+
+        TRY(read_buffered(st, &more, f));
+        if (st->reply_wanted || world_mono_us() >= st->told_us + FEEDBACK_US)
+            TRY(pg_stream_feedback(st, st->durable, f));
+        if (more || (parcel_has_something(st) && !st->in_txn)) {
+            hand_on(st, ret);
+            return ERR_OK;
+        }
+        if (world_mono_us() >= deadline_us) {
+            *ret = NULL;
+            return ERR_OK;
+        }
+        TRY(wait_readable(st, deadline_us, f));
+    }
+}

@@ -1,0 +1,190 @@
+/* store/postgres/watcher.c — what the engine keeps an eye on: both logs, the slot, locks, sequences; and its heartbeat. */
+#include "store/postgres/watcher.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "sql_embedded.h"
+#include "store/postgres/names.h"
+#include "store/postgres/pg.h"
+
+#define SEQUENCE_MARGIN 1000 /* values kept ahead on the target, beyond the sequence's own cache */
+
+struct store_watcher {
+    struct store *store;
+    struct pg *source;
+    struct pg *target;
+};
+
+enum err pg_watcher_open(struct store *s, struct store_watcher **ret, struct fault *f)
+{
+    struct store_watcher *w = mem_alloc(sizeof *w);
+    enum err err;
+
+    w->store = s;
+    err = pg_connect(s->store->source, SIDE_SOURCE, "watch", &w->source, f);
+    if (err == ERR_OK)
+        err = pg_connect(s->store->target, SIDE_TARGET, "watch", &w->target, f);
+    if (err == ERR_OK)
+        err = pg_circle_enter(w->target, s, f);
+    if (err == ERR_OK)
+        err = pg_exec(w->target, "SET synchronous_commit = off", NULL, f);
+    if (err != ERR_OK) {
+        pg_watcher_close(w);
+        return err;
+    }
+    *ret = w;
+    return ERR_OK;
+}
+
+void pg_watcher_close(struct store_watcher *w)
+{
+    if (w == NULL)
+        return;
+    pg_free(w->source);
+    pg_free(w->target);
+    free(w);
+}
+
+static const char *slot_state(const char *text)
+{
+    static const char *const states[] = {"reserved", "extended", "unreserved", "lost"};
+
+    for (size_t i = 0; i < sizeof states / sizeof *states; i++)
+        if (strcmp(states[i], text) == 0)
+            return states[i];
+    return "missing";
+}
+
+static enum err poll_source(struct store_watcher *w, struct watch *ret, struct fault *f)
+{
+    char slot[NAME_SIZE];
+    const char *params[] = {name_slot(w->store, slot)};
+    AUTO_RESULT *r = NULL;
+
+    TRY(pg_query(w->source, w->source->major >= 13 ? SQL_WATCH_SOURCE : SQL_WATCH_SOURCE_12, 1, params, &r, f));
+    if (PQntuples(r) != 1 || !lsn_parse(PQgetvalue(r, 0, 0), &ret->source_now))
+        return fault_set(f, ERR_BUG, "the source's position");
+    ret->slot_retained_bytes = pg_get_int(r, 0, 1);
+    ret->slot_state = PQgetisnull(r, 0, 2) ? "missing" : slot_state(PQgetvalue(r, 0, 2));
+    ret->replica_lag_us = pg_get_int(r, 0, 3);
+    ret->oldest_xact_us = pg_get_int(r, 0, 4);
+    return ERR_OK;
+}
+
+enum err pg_watcher_poll(struct store_watcher *w, struct watch *ret, struct fault *f)
+{
+    AUTO_RESULT *r = NULL;
+
+    TRY(poll_source(w, ret, f));
+    TRY(pg_exec(w->target, "SELECT pg_catalog.pg_current_wal_insert_lsn(), pg_catalog.pg_current_wal_flush_lsn()", &r, f));
+    if (!lsn_parse(PQgetvalue(r, 0, 0), &ret->target_now) || !lsn_parse(PQgetvalue(r, 0, 1), &ret->target_flushed))
+        return fault_set(f, ERR_BUG, "the target's position");
+    return ERR_OK;
+}
+
+enum err pg_watcher_heartbeat(struct store_watcher *w, struct lsn acknowledged, struct fault *f)
+{
+    char stream[NAME_SIZE];
+    char token[24];
+    char position[LSN_TEXT_SIZE];
+    const char *params[] = {w->store->migration, name_stream(w->store, STREAM_HEARTBEAT, stream), lsn_text(acknowledged, position), token};
+
+    snprintf(token, sizeof token, "%" PRId64, w->store->token);
+    return pg_query(w->source, "INSERT INTO leat.progress (migration, stream, lane, position, token) VALUES ($1, $2, '', $3, $4)", 4, params, NULL, f);
+}
+
+/* On the target the newest mark of every lane stays, on the source the newest heartbeats; copies' marks go with their record. */
+enum err pg_watcher_trim(struct store_watcher *w, struct fault *f)
+{
+    char forward[NAME_SIZE];
+    char join[NAME_SIZE];
+    char heartbeat[NAME_SIZE];
+    const char *of_target[] = {w->store->migration, name_stream(w->store, STREAM_FORWARD, forward), name_stream(w->store, STREAM_JOIN, join)};
+    const char *of_source[] = {w->store->migration, name_stream(w->store, STREAM_HEARTBEAT, heartbeat)};
+
+    TRY(pg_query(w->target, SQL_TRIM_TARGET, 3, of_target, NULL, f));
+    return pg_query(w->source, "DELETE FROM leat.progress WHERE migration = $1 AND stream = $2 AND ctid <> ALL (ARRAY(SELECT ctid FROM leat.progress"
+                               " WHERE migration = $1 AND stream = $2 ORDER BY position DESC LIMIT 1))", 2, of_source, NULL, f);
+}
+
+/* --- sequences --- */
+
+static int64_t ahead(int64_t last, int64_t increment, int64_t cache, int64_t min, int64_t max)
+{
+    int64_t step;
+    int64_t next;
+
+    if (__builtin_mul_overflow(increment, cache > SEQUENCE_MARGIN ? cache : SEQUENCE_MARGIN, &step) || __builtin_add_overflow(last, step, &next))
+        return increment > 0 ? max : min;
+    return next > max ? max : next < min ? min : next;
+}
+
+static void add_sequence(struct buf *list, const PGresult *r, int row)
+{
+    int64_t increment = pg_get_int(r, row, 3);
+    int64_t value = ahead(pg_get_int(r, row, 2), increment, pg_get_int(r, row, 4), pg_get_int(r, row, 5), pg_get_int(r, row, 6));
+    AUTO(arena) *a = arena_new(1024);
+
+    buf_addf(list, "%s(%s,%s,%" PRId64 "::pg_catalog.int8,%" PRId64 "::pg_catalog.int8)", list->len > 0 ? "," : "", pg_quote_literal(a, pg_get(r, row, 0)), pg_quote_literal(a, pg_get(r, row, 1)), value, increment);
+}
+
+/* One statement reads all on the source, one sets all on the target; a value only ever moves the way the sequence counts, and
+ * only while the lease is ours (its row is locked by the same statement). CYCLE sequences move inside the switch only. */
+enum err pg_watcher_sequences(struct store_watcher *w, uint64_t *ret_moved, struct fault *f)
+{
+    AUTO(arena) *a = arena_new(4096);
+    AUTO_RESULT *r = NULL;
+    AUTO_RESULT *set = NULL;
+    AUTO_BUF list = {0};
+
+    *ret_moved = 0;
+    TRY(pg_exec(w->source, SQL_SEQUENCES, &r, f));
+    for (int i = 0; i < PQntuples(r); i++)
+        if (!PQgetisnull(r, i, 2))
+            add_sequence(&list, r, i);
+    if (list.len == 0)
+        return ERR_OK;
+    TRY(pg_execf(w->target, &set, f,
+                 "WITH lease AS MATERIALIZED (SELECT 1 FROM leat.lease WHERE migration = %s AND store = %s AND token = %" PRId64 " FOR SHARE),"
+                 " wanted(nsp, name, value, step) AS (VALUES %s)"
+                 " SELECT pg_catalog.setval(c.oid::pg_catalog.regclass, w.value) FROM lease, wanted w JOIN pg_catalog.pg_namespace n ON n.nspname = w.nsp"
+                 " JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = w.name AND c.relkind = 'S'"
+                 " JOIN pg_catalog.pg_sequences s ON s.schemaname = w.nsp AND s.sequencename = w.name"
+                 " WHERE s.last_value IS NULL OR (w.step > 0 AND w.value > s.last_value) OR (w.step < 0 AND w.value < s.last_value)",
+                 pg_quote_literal(a, w->store->migration), pg_quote_literal(a, w->store->name), w->store->token, buf_cstr(&list)));
+    *ret_moved = (uint64_t)PQntuples(set);
+    return ERR_OK;
+}
+
+/* --- the rest --- */
+
+enum err pg_watcher_blocking(struct store_watcher *w, int64_t limit_us, uint32_t *oids, size_t size, size_t *ret_count, struct fault *f)
+{
+    char limit[32];
+    const char *params[] = {limit};
+    AUTO_RESULT *r = NULL;
+    size_t n = 0;
+
+    snprintf(limit, sizeof limit, "%" PRId64 " microseconds", limit_us);
+    TRY(pg_query(w->source, SQL_BLOCKED_BY_COPY, 1, params, &r, f));
+    for (int i = 0; i < PQntuples(r) && n < size; i++)
+        oids[n++] = (uint32_t)pg_get_int(r, i, 0);
+    *ret_count = n;
+    return ERR_OK;
+}
+
+enum err pg_watcher_ledger(struct store_watcher *w, int64_t *ret_count, struct fault *f)
+{
+    const char *params[] = {w->store->migration, w->store->name};
+    AUTO_RESULT *r = NULL;
+
+    TRY(pg_query(w->target, "SELECT pg_catalog.count(*) FROM leat.ledger WHERE migration = $1 AND store = $2", 2, params, &r, f));
+    *ret_count = pg_get_int(r, 0, 0);
+    return ERR_OK;
+}
+
+enum err pg_watcher_analyze(struct store_watcher *w, struct fault *f)
+{
+    return pg_exec(w->target, "ANALYZE", NULL, f);
+}

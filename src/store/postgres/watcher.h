@@ -1,0 +1,17 @@
+/* store/postgres/watcher.h — the watching operations of store.h. */
+#ifndef LEAT_STORE_POSTGRES_WATCHER_H
+#define LEAT_STORE_POSTGRES_WATCHER_H
+
+#include "store/store.h"
+
+MUST_USE enum err pg_watcher_open(struct store *s, struct store_watcher **ret, struct fault *f);
+void pg_watcher_close(struct store_watcher *w);
+MUST_USE enum err pg_watcher_poll(struct store_watcher *w, struct watch *ret, struct fault *f);
+MUST_USE enum err pg_watcher_heartbeat(struct store_watcher *w, struct lsn acknowledged, struct fault *f);
+MUST_USE enum err pg_watcher_trim(struct store_watcher *w, struct fault *f);
+MUST_USE enum err pg_watcher_sequences(struct store_watcher *w, uint64_t *ret_moved, struct fault *f);
+MUST_USE enum err pg_watcher_blocking(struct store_watcher *w, int64_t limit_us, uint32_t *oids, size_t size, size_t *ret_count, struct fault *f);
+MUST_USE enum err pg_watcher_ledger(struct store_watcher *w, int64_t *ret_count, struct fault *f);
+MUST_USE enum err pg_watcher_analyze(struct store_watcher *w, struct fault *f);
+
+#endif

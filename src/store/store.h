@@ -1,0 +1,181 @@
+/* store/store.h — what a store can do: the contract between replicate/ and the engines (PostgreSQL; later MariaDB, Redis).
+ *
+ * A store is one database on both of its sides. Operations come in groups, each with its own handle:
+ *   preparing  identify, prepare, arm, load, bind           once an engine start, in this order
+ *   copying    copier_*                                      one handle a worker thread
+ *   stream     stream_*                                      one reader thread
+ *   applying   lane_*                                        one handle a lane's thread
+ *   watching   watcher_*                                     the engine's own thread: heartbeat, lag, governor, sequences
+ * Every handle has its own connections and belongs to one thread at a time. Transient failures end the engine, which is
+ * started again and takes everything up from the record: there is one recovery path, and it is the usual one. */
+#ifndef LEAT_STORE_STORE_H
+#define LEAT_STORE_STORE_H
+
+#include <stdatomic.h>
+
+#include "config/config.h"
+#include "model/batch.h"
+#include "model/table.h"
+
+struct store_ops;
+struct store {
+    const struct store_ops *ops;
+    const struct config *config;
+    const struct config_store *store;
+    const char *migration;
+    const char *name;
+    const char *state_dir;
+    int64_t token;       /* the fencing token of this engine start */
+    _Atomic bool *stop;  /* true: end with ERR_INTERRUPTED as soon as possible */
+};
+
+/* Told while something long waits: "waits for the transaction of pid 4711 (pgbench), open for 42 s". "" = no longer. */
+struct store_waits {
+    void (*tell)(void *ctx, const char *text);
+    void *ctx;
+};
+
+/* How far a table's copy is: the record kept beside its rows on the target (leat.copy). */
+struct copy_record {
+    uint32_t table_oid; /* of the source */
+    int attempt;
+    const char *snapshot;      /* text */
+    const char *snapshot_name; /* by which other sessions can share it while its holder lives; NULL: none */
+    int ranges;
+    int64_t rows;
+    bool copied;
+    bool indexed;
+    int pass;                  /* of the join, 0: none yet */
+    struct lsn joined;         /* zero: not yet */
+    uint8_t *ranges_done;      /* one byte a range; only when not copied */
+};
+
+struct copy_records {
+    struct arena *arena;
+    struct copy_record *list;
+    size_t count;
+};
+
+struct stream_facts { /* where things stand when an engine starts; positions are zero when there is none */
+    struct lsn applied;     /* the target's position of the forward stream */
+    struct lsn confirmed;   /* the slot's */
+    const char *spool;      /* identity of the spool recorded on the target, NULL: none; arena of the call */
+};
+
+struct lane_stats {
+    uint64_t txns;
+    uint64_t changes;
+    uint64_t replays;     /* batches that had to be replayed row by row */
+    uint64_t divergences;
+};
+
+struct store_copier;
+struct store_stream;
+struct store_lane;
+struct store_watcher;
+
+struct watch { /* what the watcher sees of both sides; refreshed by watcher_poll */
+    struct lsn source_now;      /* the source's position in its log */
+    struct lsn target_now;      /* insert position of the target's log ... */
+    struct lsn target_flushed;  /* ... and how far it is on its disk */
+    int64_t slot_retained_bytes;
+    const char *slot_state;     /* "reserved", "extended", "unreserved", "lost", "missing"; static */
+    int64_t replica_lag_us;     /* worst of the source's own standbys; 0: none */
+    int64_t oldest_xact_us;     /* age of the source's oldest open transaction */
+};
+
+struct store_ops {
+    const char *engine;
+
+    /* --- preparing --- */
+    /* Both servers' identity against what the journal recorded: text "system id/timeline/version" per side, in the arena. */
+    enum err (*identify)(struct store *s, struct arena *a, const char **ret_source, const char **ret_target, struct fault *f);
+    /* Makes leat's own schema on the target, takes the store's lease there with s->token (ERR_FENCED_OUT when a newer one holds
+     * it) and ends every backend an older engine left behind. */
+    enum err (*prepare)(struct store *s, struct store_waits *w, struct fault *f);
+    /* Identity where a table has none, leat's schema on the source, publication, slot; then waits until no commit from
+     * before the slot can be missing from a snapshot (P30). With fresh = true whatever stood half done is dropped first. */
+    enum err (*arm)(struct store *s, const struct catalog *source, bool fresh, struct store_waits *w, struct fault *f);
+    enum err (*load)(struct store *s, struct catalog **ret_source, struct catalog **ret_target, struct fault *f);
+    enum err (*facts)(struct store *s, struct arena *a, struct stream_facts *ret, struct fault *f);
+    enum err (*copy_records)(struct store *s, struct copy_records *ret, struct fault *f);
+    enum err (*spool_record)(struct store *s, const char *identity, struct fault *f);
+    /* How the relation lands on the table; in the arena. ERR_DDL with the exact difference when it does not. */
+    enum err (*bind)(struct store *s, struct arena *a, const struct relation *r, const struct table *source, const struct table *target, uint32_t serial,
+                     struct binding **ret, struct fault *f);
+    /* Is this change leat's own? Heartbeat note into *ret_note when it is a mark of ours (else NULL). */
+    bool (*own_mark)(struct store *s, const struct change *c, const char **ret_note, size_t *ret_len);
+
+    /* --- copying --- */
+    enum err (*copier_open)(struct store *s, struct store_copier **ret, struct fault *f);
+    void (*copier_close)(struct store_copier *c);
+    /* Empties what an earlier attempt left and copies a whole table in one transaction of the target, its snapshot recorded
+     * in the same transaction. */
+    enum err (*copier_whole)(struct store_copier *c, const struct table *source, const struct table *target, int attempt, _Atomic uint64_t *bytes,
+                             const char **ret_snapshot, uint64_t *ret_rows, struct fault *f);
+    /* Takes a snapshot in the holder, empties the table and records it: ranges can be copied by any copier from then on.
+     * ret_record is filled in the arena. */
+    enum err (*copier_open_table)(struct store_copier *c, struct arena *a, const struct table *source, const struct table *target, int attempt,
+                                  int ranges, struct copy_record *ret_record, struct fault *f);
+    enum err (*copier_range)(struct store_copier *c, const struct table *source, const struct table *target, const struct copy_record *r, int range,
+                             _Atomic uint64_t *bytes, uint64_t *ret_rows, struct fault *f);
+    /* All ranges are in: recorded, the snapshot given back. */
+    enum err (*copier_close_table)(struct store_copier *c, const struct table *source, const struct copy_record *r, struct fault *f);
+    /* Whether the record's snapshot can still be shared. */
+    bool (*copier_snapshot_alive)(struct store_copier *c, const struct table *source, const struct copy_record *r);
+    enum err (*copier_indexed)(struct store_copier *c, uint32_t table_oid, struct fault *f);
+    /* Runs statements of the schema on the target (indexes, constraints); a thing that already exists counts as done. */
+    enum err (*copier_statement)(struct store_copier *c, const char *what, const char *sql, bool *ret_existed, struct fault *f);
+    /* Commits a mark on the source whose note is `note`: the stream will deliver it. */
+    enum err (*copier_heartbeat)(struct store_copier *c, const char *note, struct fault *f);
+
+    /* --- stream --- */
+    enum err (*stream_open)(struct store *s, struct lsn from, struct store_stream **ret, struct fault *f);
+    void (*stream_close)(struct store_stream *st);
+    /* The next parcel, or *ret = NULL when the deadline (monotonic us) passed. Answers keepalives on its own. */
+    enum err (*stream_read)(struct store_stream *st, int64_t deadline_us, struct parcel **ret, struct fault *f);
+    /* Tells the source what is durable, now. Also to be called about every second while stream_read is not. */
+    enum err (*stream_feedback)(struct store_stream *st, struct lsn durable, struct fault *f);
+
+    /* --- applying --- */
+    enum err (*lane_open)(struct store *s, const char *stream, const char *lane, struct store_lane **ret, struct fault *f);
+    void (*lane_close)(struct store_lane *l);
+    /* Begins a transaction with its mark; then the steps (late = those that wait for the batch before). */
+    enum err (*lane_begin)(struct store_lane *l, const struct batch *b, struct fault *f);
+    enum err (*lane_steps)(struct store_lane *l, const struct batch *b, bool late, struct fault *f);
+    enum err (*lane_commit)(struct store_lane *l, const struct batch *b, bool durable, struct fault *f);
+    void (*lane_rollback)(struct store_lane *l);
+    /* The whole batch again, change by change, each source transaction a target transaction, what does not fit put into
+     * the divergence ledger. find(): the binding of a change or NULL when it does not apply here. Begins and commits itself. */
+    enum err (*lane_replay)(struct store_lane *l, const struct batch *b, const struct binding *(*find)(void *ctx, const struct txn *t, const struct change *c, const struct relation *r), void *ctx,
+                            bool durable, struct fault *f);
+    void (*lane_stats)(struct store_lane *l, struct lane_stats *ret);
+    /* In a transaction of the join's lane: these tables have joined at `at`. Committed durably by the call, with what the lane did. */
+    enum err (*lane_join)(struct store_lane *l, const uint32_t *table_oids, size_t count, struct lsn at, struct fault *f);
+    /* Records which tables the pass carries. */
+    enum err (*lane_pass)(struct store_lane *l, const uint32_t *table_oids, size_t count, int pass, struct fault *f);
+    /* The position of the lane's stream on the target (max over its marks), zero: none. */
+    enum err (*lane_position)(struct store_lane *l, struct lsn *ret, struct fault *f);
+
+    /* --- watching --- */
+    enum err (*watcher_open)(struct store *s, struct store_watcher **ret, struct fault *f);
+    void (*watcher_close)(struct store_watcher *w);
+    enum err (*watcher_poll)(struct store_watcher *w, struct watch *ret, struct fault *f);
+    /* Commits a heartbeat mark on the source, carrying the acknowledged position. */
+    enum err (*watcher_heartbeat)(struct store_watcher *w, struct lsn acknowledged, struct fault *f);
+    /* Deletes marks that newer ones supersede. */
+    enum err (*watcher_trim)(struct store_watcher *w, struct fault *f);
+    enum err (*watcher_sequences)(struct store_watcher *w, uint64_t *ret_moved, struct fault *f);
+    /* Tables on which our copying makes others wait longer than limit_us: their oids, at most `size`. */
+    enum err (*watcher_blocking)(struct store_watcher *w, int64_t limit_us, uint32_t *oids, size_t size, size_t *ret_count, struct fault *f);
+    enum err (*watcher_ledger)(struct store_watcher *w, int64_t *ret_count, struct fault *f);
+    enum err (*watcher_analyze)(struct store_watcher *w, struct fault *f);
+};
+
+/* The engine named in leat.yaml. */
+MUST_USE enum err store_new(const struct config *c, const struct config_store *cs, const char *state_dir, int64_t token, _Atomic bool *stop,
+                            struct store **ret, struct fault *f);
+void store_free(struct store *s);
+AUTO_DEFINE(store)
+
+#endif
