@@ -9,8 +9,9 @@
 #include "base/world.h"
 #include "sql_embedded.h"
 
-#define BUSY_MS 30000
+#define BUSY_S 30
 #define BUSY_PAUSE_US 2000
+#define BUSY_TRIES (BUSY_S * 1000000 / BUSY_PAUSE_US)
 
 struct db {
     sqlite3 *handle;
@@ -40,7 +41,7 @@ static enum err db_fault(struct db *db, int rc, struct fault *f)
     switch (rc & 0xff) {
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
-        return fault_set(f, ERR_BUSY, "%s stayed locked by another program for %d s", path, BUSY_MS / 1000);
+        return fault_set(f, ERR_BUSY, "%s stayed locked by another program for %d s", path, BUSY_S);
     case SQLITE_FULL:
         return fault_todo(f, ERR_STATE_DIR, "free some space, then run again: nothing that was recorded is lost",
                           "%s: no space left", path);
@@ -60,6 +61,16 @@ static enum err db_fault(struct db *db, int rc, struct fault *f)
     }
 }
 
+/* SQLite's own waiting grows to 100 ms a time: who waits would hardly ever meet the lock free beside a busy writer. */
+static int wait_for_lock(void *ctx, int tries)
+{
+    (void)ctx;
+    if (tries >= BUSY_TRIES)
+        return 0;
+    world_sleep_us(BUSY_PAUSE_US);
+    return 1;
+}
+
 enum err db_open(const char *path, bool make, struct db **ret, struct fault *f)
 {
     AUTO(db) *db = mem_alloc(sizeof *db);
@@ -74,7 +85,7 @@ enum err db_open(const char *path, bool make, struct db **ret, struct fault *f)
     }
     if (sqlite3_db_readonly(db->handle, "main") == 1)
         return fault_set(f, ERR_STATE_DIR, "%s may only be read, not written", path);
-    sqlite3_busy_timeout(db->handle, BUSY_MS);
+    sqlite3_busy_handler(db->handle, wait_for_lock, NULL);
     *ret = TAKE(db);
     return ERR_OK;
 }
@@ -197,27 +208,32 @@ enum err db_script(struct db *db, const char *sql, struct fault *f)
 
 /* --- durability and transactions --- */
 
-/* Changing the mode wants the file alone, and SQLite does not wait for that by itself. */
-static enum err enter_wal(struct db *db, struct fault *f)
+static enum err try_wal(struct db *db, bool *ret_wal, struct fault *f)
 {
-    int64_t deadline = world_mono_us() + (int64_t)BUSY_MS * 1000;
     sqlite3_stmt *stmt;
     bool row;
 
-    for (;;) {
-        struct fault busy = {0};
-        enum err err;
-
-        TRY(db_start(db, DB_WAL, &stmt, f, ""));
-        err = db_step(db, stmt, &row, &busy);
-        if (err == ERR_OK)
-            break;
-        if (err != ERR_BUSY || world_mono_us() > deadline)
-            return fault_todo(f, err, busy.todo[0] != '\0' ? busy.todo : NULL, "%s", busy.why);
-        world_sleep_us(BUSY_PAUSE_US);
-    }
-    bool wal = row && strcmp(db_text(stmt, 0), "wal") == 0;
+    TRY(db_start(db, DB_WAL, &stmt, f, ""));
+    TRY(db_step(db, stmt, &row, f));
+    *ret_wal = row && strcmp(db_text(stmt, 0), "wal") == 0;
     db_reset(stmt);
+    return ERR_OK;
+}
+
+/* Changing the mode wants the file alone, and SQLite does not always wait for that: we do. */
+static enum err enter_wal(struct db *db, struct fault *f)
+{
+    struct fault busy = {0};
+    bool wal = false;
+    enum err err = try_wal(db, &wal, &busy);
+
+    for (int tries = 0; err == ERR_BUSY && tries < BUSY_TRIES; tries++) {
+        world_sleep_us(BUSY_PAUSE_US);
+        fault_clear(&busy);
+        err = try_wal(db, &wal, &busy);
+    }
+    if (err != ERR_OK)
+        return fault_todo(f, err, busy.todo[0] != '\0' ? busy.todo : NULL, "%s", busy.why);
     if (!wal)
         return fault_todo(f, ERR_STATE_DIR, "name a directory on a local file system with --state",
                           "%s: this file system cannot hold a write-ahead log", db_path(db));
@@ -226,8 +242,12 @@ static enum err enter_wal(struct db *db, struct fault *f)
 
 enum err db_make_durable(struct db *db, struct fault *f)
 {
-    TRY(enter_wal(db, f));
-    return db_run(db, DB_FULL, f, "");
+    enum err err;
+
+    sqlite3_busy_handler(db->handle, NULL, NULL);
+    err = enter_wal(db, f);
+    sqlite3_busy_handler(db->handle, wait_for_lock, NULL);
+    return err == ERR_OK ? db_run(db, DB_FULL, f, "") : err;
 }
 
 static enum err check_place(struct db *db, struct fault *f)

@@ -54,6 +54,8 @@ static enum err make_dir(const char *dir, struct fault *f)
         return fault_set(f, ERR_STATE_DIR, "%s: %s", dir, strerror(errno));
     if (!S_ISDIR(st.st_mode))
         return fault_set(f, ERR_STATE_DIR, "%s is not a directory", dir);
+    if (faccessat(AT_FDCWD, dir, R_OK | W_OK | X_OK, AT_EACCESS) != 0) /* SQLite would only say that it cannot open */
+        return fault_set(f, ERR_STATE_DIR, "%s cannot be written: %s", dir, strerror(errno));
     return ERR_OK;
 }
 
