@@ -68,9 +68,9 @@ def connect(dsn):
     return c
 
 
-def compare(source_dsn, target_dsn, sequences="equal", skip=()):
+def compare(source_dsn, target_dsn, sequences="equal", skip=(), only=None):
     """Differences between two quiet databases. sequences: "equal", "ahead" (target at or past the source), or None.
-    skip: tables ("schema.name") to leave out."""
+    skip: tables ("schema.name") to leave out; only: the ones to look at."""
     found = Differences()
     a, b = connect(source_dsn), connect(target_dsn)
     try:
@@ -78,7 +78,7 @@ def compare(source_dsn, target_dsn, sequences="equal", skip=()):
         if floats:
             _query(a, FEWER_DIGITS)
             _query(b, FEWER_DIGITS)
-        ours, theirs = _tables(a, skip), _tables(b, skip)
+        ours, theirs = _tables(a, skip, only), _tables(b, skip, only)
         for name in sorted(ours.keys() | theirs.keys()):
             if name not in ours or name not in theirs:
                 found.append(f"table {'.'.join(name)} is only on the {'source' if name in ours else 'target'}")
@@ -99,8 +99,8 @@ def _query(c, text, args=None):
         return cur.fetchall()
 
 
-def _tables(c, skip):
-    return {(s, t): oid for s, t, oid in _query(c, TABLES) if f"{s}.{t}" not in skip}
+def _tables(c, skip, only):
+    return {(s, t): oid for s, t, oid in _query(c, TABLES) if f"{s}.{t}" not in skip and (only is None or f"{s}.{t}" in only)}
 
 
 def _compare_table(a, b, name, oid_a, oid_b, found, floats):
@@ -146,20 +146,18 @@ def _buckets(c, name, columns):
 
 def _sums(c, name, columns, buckets):
     """md5 of each row → how often, of some buckets."""
-    query = sql.SQL("select m, count(*) from (select {} m from only {} t) x where pg_catalog.left(m, 3) = any(%s) group by 1").format(
-        _row_md5(columns), sql.Identifier(*name))
-    return collections.Counter(dict(_query(c, query, (buckets,))))
+    query = sql.SQL("select m, count(*) from (select {} m from only {} t) x where pg_catalog.left(m, 3) = any({}) group by 1").format(
+        _row_md5(columns), sql.Identifier(*name), sql.Literal(buckets))  # no arguments: a name may hold a %s
+    return collections.Counter(dict(_query(c, query)))
 
 
 def _show(c, name, columns, sums, side):
-    text = ""
-    if columns:
-        query = sql.SQL("select {} from only {} t where {} = any(%s) limit {}").format(
-            sql.SQL(", ").join(sql.SQL("pg_catalog.left({}::text, 80)").format(sql.Identifier("t", x)) for x in columns),
-            sql.Identifier(*name), _row_md5(columns), sql.Literal(SHOWN))
-        for row in _query(c, query, (list(sums)[:SHOWN],)) if sums else ():
-            text += f"\n      {side}: " + ", ".join(f"{n}={v!r}" for n, v in zip(columns, row))
-    return text
+    if not columns or not sums:
+        return ""
+    texts = sql.SQL(", ").join(sql.SQL("pg_catalog.left({}::text, 80)").format(sql.Identifier("t", x)) for x in columns)
+    query = sql.SQL("select {} from only {} t where {} = any({}) limit {}").format(
+        texts, sql.Identifier(*name), _row_md5(columns), sql.Literal(list(sums)[:SHOWN]), sql.Literal(SHOWN))
+    return "".join(f"\n      {side}: " + ", ".join(f"{n}={v!r}" for n, v in zip(columns, row)) for row in _query(c, query))
 
 
 def _compare_sequences(a, b, how, found):

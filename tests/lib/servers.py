@@ -467,13 +467,14 @@ def _kill(pid):
         pass
 
 
-def destroy_all():
-    for server in list(_all):
-        server.destroy()
+def existing():
+    """All servers of this program that were not destroyed."""
+    return list(_all)
 
 
 @atexit.register
 def _at_exit():
-    destroy_all()
+    for server in existing():
+        server.destroy()
     if base_dir.cache_info().currsize:
         shutil.rmtree(base_dir(), ignore_errors=True)

@@ -122,7 +122,7 @@ def _check_doubt(doubt, have, problems):
 
 
 def _short(state):
-    return f"version {state[0]}, {state[1][:40]!r}"
+    return f"version {state[0]}, {state[1]!r:.40}"
 
 
 class Client(threading.Thread):

@@ -1,0 +1,62 @@
+"""conftest — what every scenario gets: servers, the program under test, and a time limit.
+
+    def test_something(server, migration):
+        old, new = server(13, "old"), server(17, "new")
+        m = migration({"shop": (old.createdb("shop"), new.createdb("shop"))})
+"""
+import pathlib
+import signal
+import sys
+
+import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "lib"))
+
+import servers  # noqa: E402
+from leat import Leat  # noqa: E402
+
+LIMIT = 120
+
+
+@pytest.fixture
+def server():
+    """server(major, name, ...) makes a servers.Server that is gone after the test."""
+    before = servers.existing()
+    yield servers.Server
+    for one in servers.existing():   # those made by basebackup() too
+        if one not in before:
+            one.destroy()
+
+
+@pytest.fixture
+def migration(tmp_path):
+    """migration({store: (source, target)}, ...) makes a leat.Leat whose processes are gone after the test."""
+    made = []
+
+    def make(stores=None, **kwargs):
+        made.append(Leat(tmp_path / f"migration{len(made)}", stores, **kwargs))
+        return made[-1]
+    yield make
+    for one in made:
+        one.close()
+
+
+class OutOfTime(BaseException):
+    """Not an Exception, so that no test's own handling swallows it."""
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_call(item):
+    """Ends a test that takes longer than its limit, with the place where it stood."""
+    marker = item.get_closest_marker("limit")
+    seconds = marker.args[0] if marker else LIMIT
+
+    def out_of_time(*_):
+        raise OutOfTime(f"{item.name} took longer than its {seconds} s")
+    before = signal.signal(signal.SIGALRM, out_of_time)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
