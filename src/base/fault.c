@@ -34,7 +34,8 @@ enum err err_by_code(const char *code)
     return ERR_OK;
 }
 
-static void fault_record(struct fault *f, enum err code, const char *todo, const char *fmt, va_list args)
+__attribute__((format(printf, 4, 0))) static void fault_record(struct fault *f, enum err code, const char *todo,
+                                                               const char *fmt, va_list args)
 {
     if (f == NULL || f->code != ERR_OK)
         return;

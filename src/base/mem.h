@@ -62,7 +62,7 @@ void buf_add(struct buf *b, const void *p, size_t n);
 void buf_adds(struct buf *b, const char *s);
 void buf_addc(struct buf *b, char c);
 void buf_addf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-void buf_vaddf(struct buf *b, const char *fmt, va_list args);
+void buf_vaddf(struct buf *b, const char *fmt, va_list args) __attribute__((format(printf, 2, 0)));
 void buf_add_u16be(struct buf *b, uint16_t v);
 void buf_add_u32be(struct buf *b, uint32_t v);
 void buf_add_u64be(struct buf *b, uint64_t v);

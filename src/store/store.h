@@ -99,6 +99,8 @@ struct store_ops {
     enum err (*load)(struct store *s, struct catalog **ret_source, struct catalog **ret_target, struct fault *f);
     enum err (*facts)(struct store *s, struct arena *a, struct stream_facts *ret, struct fault *f);
     enum err (*copy_records)(struct store *s, struct copy_records *ret, struct fault *f);
+    /* A spool was made: its identity is recorded, and every table that has not joined forgets its copy (what the lost spool
+     * held of it cannot be had again): one transaction. */
     enum err (*spool_record)(struct store *s, const char *identity, struct fault *f);
     /* How the relation lands on the table; in the arena. ERR_DDL with the exact difference when it does not. */
     enum err (*bind)(struct store *s, struct arena *a, const struct relation *r, const struct table *source, const struct table *target, uint32_t serial,
@@ -106,19 +108,27 @@ struct store_ops {
     /* Is this change leat's own? Heartbeat note into *ret_note when it is a mark of ours (else NULL). */
     bool (*own_mark)(struct store *s, const struct change *c, const char **ret_note, size_t *ret_len);
 
+    /* Raw messages (of the spool) decoded: a decoder keeps the relations it was told of; *ret NULL for a description. */
+    void *(*decoder_make)(void);
+    void (*decoder_drop)(void *decoder);
+    enum err (*decode)(void *decoder, struct arena *arena, const char *data, size_t len, struct change **ret, struct fault *f);
+
+    /* Gives back what outlives an engine (held snapshots): the work ends here, for now. */
+    void (*quit)(struct store *s);
+
     /* --- copying --- */
     enum err (*copier_open)(struct store *s, struct store_copier **ret, struct fault *f);
     void (*copier_close)(struct store_copier *c);
     /* Empties what an earlier attempt left and copies a whole table in one transaction of the target, its snapshot recorded
-     * in the same transaction. */
-    enum err (*copier_whole)(struct store_copier *c, const struct table *source, const struct table *target, int attempt, _Atomic uint64_t *bytes,
+     * in the same transaction. *stop makes it end with ERR_INTERRUPTED; the copier must then be closed. */
+    enum err (*copier_whole)(struct store_copier *c, const struct table *source, const struct table *target, int attempt, _Atomic uint64_t *bytes, _Atomic bool *stop,
                              const char **ret_snapshot, uint64_t *ret_rows, struct fault *f);
     /* Takes a snapshot in the holder, empties the table and records it: ranges can be copied by any copier from then on.
      * ret_record is filled in the arena. */
     enum err (*copier_open_table)(struct store_copier *c, struct arena *a, const struct table *source, const struct table *target, int attempt,
                                   int ranges, struct copy_record *ret_record, struct fault *f);
     enum err (*copier_range)(struct store_copier *c, const struct table *source, const struct table *target, const struct copy_record *r, int range,
-                             _Atomic uint64_t *bytes, uint64_t *ret_rows, struct fault *f);
+                             _Atomic uint64_t *bytes, _Atomic bool *stop, uint64_t *ret_rows, struct fault *f);
     /* All ranges are in: recorded, the snapshot given back. */
     enum err (*copier_close_table)(struct store_copier *c, const struct table *source, const struct copy_record *r, struct fault *f);
     /* Whether the record's snapshot can still be shared. */

@@ -205,19 +205,18 @@ static enum err begin_source(struct store_copier *c, const struct table *source,
     return ERR_OK;
 }
 
-static enum err whole(struct store_copier *c, const struct table *source, const struct table *target, int attempt, _Atomic uint64_t *bytes, const char **ret_snapshot,
+static enum err whole(struct store_copier *c, const struct table *source, const struct table *target, int attempt, _Atomic uint64_t *bytes, _Atomic bool *stop, const char **ret_snapshot,
                       uint64_t *ret_rows, struct fault *f)
 {
     struct arena *a = c->arena;
     bool freeze = source->bytes >= FREEZE_BYTES;
     struct copy_record record = {.table_oid = source->oid, .attempt = attempt, .ranges = 1};
-    struct raw_copy copy = {.source = c->source, .target = c->target, .progress_bytes = bytes, .stop = c->store->stop};
+    struct raw_copy copy = {.source = c->source, .target = c->target, .progress_bytes = bytes, .stop = stop};
 
     TRY(begin_source(c, source, &record.snapshot, f));
     TRY(begin_marked(c, arena_format(a, "%u.%d.0", source->oid, attempt), f));
     TRY(write_record(c, source, &record, f));
-    if (freeze || attempt > 1)
-        TRY(pg_execf(c->target, NULL, f, "TRUNCATE ONLY %s", target->qualified));
+    TRY(pg_execf(c->target, NULL, f, "TRUNCATE ONLY %s", target->qualified));
     copy.source_sql = copy_out_sql(a, source, target);
     copy.target_sql = copy_in_sql(a, source, target, freeze);
     TRY(raw_copy_run(&copy, ret_rows, f));
@@ -226,11 +225,11 @@ static enum err whole(struct store_copier *c, const struct table *source, const 
     return pg_exec(c->source, "COMMIT", NULL, f);
 }
 
-enum err pg_copier_whole(struct store_copier *c, const struct table *source, const struct table *target, int attempt, _Atomic uint64_t *bytes, const char **ret_snapshot,
+enum err pg_copier_whole(struct store_copier *c, const struct table *source, const struct table *target, int attempt, _Atomic uint64_t *bytes, _Atomic bool *stop, const char **ret_snapshot,
                          uint64_t *ret_rows, struct fault *f)
 {
     arena_reset(c->arena);
-    return settle(c, whole(c, source, target, attempt, bytes, ret_snapshot, ret_rows, f), f);
+    return settle(c, whole(c, source, target, attempt, bytes, stop, ret_snapshot, ret_rows, f), f);
 }
 
 /* --- a table in ranges --- */
@@ -263,11 +262,25 @@ enum err pg_copier_open_table(struct store_copier *c, struct arena *a, const str
     return ERR_OK;
 }
 
-static enum err range_of(struct store_copier *c, const struct table *source, const struct table *target, const struct copy_record *r, int range, _Atomic uint64_t *bytes, uint64_t *ret_rows,
+/* Under the target table's lock, which TRUNCATE of a next attempt cannot pass: this attempt is still the one. */
+static enum err check_attempt(struct store_copier *c, const struct table *source, const struct table *target, const struct copy_record *r, struct fault *f)
+{
+    struct arena *a = c->arena;
+    AUTO_RESULT *result = NULL;
+
+    TRY(pg_execf(c->target, NULL, f, "LOCK TABLE ONLY %s IN ROW EXCLUSIVE MODE", target->qualified));
+    TRY(pg_execf(c->target, &result, f, "SELECT 1 FROM leat.copy WHERE migration = %s AND store = %s AND table_oid = %u AND attempt = %d", pg_quote_literal(a, c->store->migration),
+                 pg_quote_literal(a, c->store->name), source->oid, r->attempt));
+    if (PQntuples(result) != 1)
+        return fault_set(f, ERR_SNAPSHOT_LOST, "attempt %d at %s.%s was given up", r->attempt, source->schema, source->name);
+    return ERR_OK;
+}
+
+static enum err range_of(struct store_copier *c, const struct table *source, const struct table *target, const struct copy_record *r, int range, _Atomic uint64_t *bytes, _Atomic bool *stop, uint64_t *ret_rows,
                          struct fault *f)
 {
     struct arena *a = c->arena;
-    struct raw_copy copy = {.source = c->source, .target = c->target, .progress_bytes = bytes, .stop = c->store->stop};
+    struct raw_copy copy = {.source = c->source, .target = c->target, .progress_bytes = bytes, .stop = stop};
     enum err err;
 
     err = pg_execf(c->source, NULL, f, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT %s; SET LOCAL enable_seqscan = off", pg_quote_literal(a, r->snapshot_name));
@@ -277,25 +290,26 @@ static enum err range_of(struct store_copier *c, const struct table *source, con
     }
     TRY(err);
     TRY(begin_marked(c, arena_format(a, "%u.%d.%d", source->oid, r->attempt, range), f));
+    TRY(check_attempt(c, source, target, r, f));
     copy.source_sql = copy_range_sql(a, source, target, range, r->ranges);
     copy.target_sql = copy_in_sql(a, source, target, false);
     TRY(raw_copy_run(&copy, ret_rows, f));
-    TRY(pg_exec(c->target, "COMMIT", NULL, f));
+    TRY(finish_record(c, source->oid, *ret_rows, "", f));
     return pg_exec(c->source, "COMMIT", NULL, f);
 }
 
-enum err pg_copier_range(struct store_copier *c, const struct table *source, const struct table *target, const struct copy_record *r, int range, _Atomic uint64_t *bytes, uint64_t *ret_rows,
+enum err pg_copier_range(struct store_copier *c, const struct table *source, const struct table *target, const struct copy_record *r, int range, _Atomic uint64_t *bytes, _Atomic bool *stop, uint64_t *ret_rows,
                          struct fault *f)
 {
     arena_reset(c->arena);
-    return settle(c, range_of(c, source, target, r, range, bytes, ret_rows, f), f);
+    return settle(c, range_of(c, source, target, r, range, bytes, stop, ret_rows, f), f);
 }
 
 enum err pg_copier_close_table(struct store_copier *c, const struct table *source, const struct copy_record *r, struct fault *f)
 {
     arena_reset(c->arena);
     TRY(begin_marked(c, arena_format(c->arena, "%u.%d.done", source->oid, r->attempt), f));
-    TRY(finish_record(c, source->oid, (uint64_t)r->rows, ", copied = true", f));
+    TRY(finish_record(c, source->oid, 0, ", copied = true", f));
     if (c->holder == NULL && holder_open(c->store, &c->holder, NULL) != ERR_OK)
         return ERR_OK; /* no holder, nothing held */
     holder_give_back(c->holder, key_of(c->arena, source->oid, r->attempt));

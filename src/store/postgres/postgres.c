@@ -2,10 +2,16 @@
 #include "store/postgres/postgres.h"
 
 #include "store/postgres/copier.h"
+#include "store/postgres/holder.h"
 #include "store/postgres/lane.h"
 #include "store/postgres/prepare.h"
 #include "store/postgres/stream.h"
 #include "store/postgres/watcher.h"
+
+static void quit(struct store *s)
+{
+    holder_quit(s->state_dir, s->name);
+}
 
 const struct store_ops store_postgres = {
     .engine = "postgresql",
@@ -18,6 +24,10 @@ const struct store_ops store_postgres = {
     .spool_record = pg_store_spool_record,
     .bind = pg_store_bind,
     .own_mark = pg_store_own_mark,
+    .quit = quit,
+    .decoder_make = pg_decoder_make,
+    .decoder_drop = pg_decoder_drop,
+    .decode = pg_decode,
     .copier_open = pg_copier_open,
     .copier_close = pg_copier_close,
     .copier_whole = pg_copier_whole,

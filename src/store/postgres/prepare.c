@@ -141,10 +141,17 @@ enum err pg_store_facts(struct store *s, struct arena *a, struct stream_facts *r
 enum err pg_store_spool_record(struct store *s, const char *identity, struct fault *f)
 {
     AUTO(pg) *pg = NULL;
+    char stream[NAME_SIZE];
     const char *params[] = {s->migration, s->name, identity};
+    const char *of_copy[] = {s->migration, name_stream(s, STREAM_COPY, stream)};
 
     TRY(pg_connect(s->store->target, SIDE_TARGET, "facts", &pg, f));
-    return pg_query(pg, "UPDATE leat.lease SET spool = $3 WHERE migration = $1 AND store = $2", 3, params, NULL, f);
+    TRY(pg_circle_enter(pg, s, f));
+    TRY(pg_exec(pg, "BEGIN", NULL, f));
+    TRY(pg_query(pg, "DELETE FROM leat.copy WHERE migration = $1 AND store = $2 AND joined IS NULL", 2, params, NULL, f));
+    TRY(pg_query(pg, "DELETE FROM leat.progress WHERE migration = $1 AND stream = $2", 2, of_copy, NULL, f));
+    TRY(pg_query(pg, "UPDATE leat.lease SET spool = $3 WHERE migration = $1 AND store = $2", 3, params, NULL, f));
+    return pg_exec(pg, "COMMIT", NULL, f);
 }
 
 /* --- copy records --- */

@@ -31,7 +31,7 @@ struct store_stream {
     struct parcel *parcel;     /* being filled */
     struct txn *open;          /* the transaction being received, in parcel or in one handed on */
     uint32_t open_xid;
-    struct lsn open_end_hint;  /* unknown until its commit */
+    struct lsn open_commit;
     int64_t open_commit_us;
     bool in_txn;
     struct streamed *streamed; /* streamed transactions in progress; NULL with protocol 1 */
@@ -124,19 +124,30 @@ enum err pg_stream_feedback(struct store_stream *st, struct lsn durable, struct 
 
 static struct txn *txn_here(struct store_stream *st)
 {
-    if (st->open == NULL) /* goes on in a new parcel */
+    if (st->open == NULL) { /* goes on in a new parcel */
         st->open = parcel_add_txn(st->parcel, st->open_xid, false);
+        st->open->commit = st->open_commit;
+        st->open->commit_us = st->open_commit_us;
+    }
     return st->open;
+}
+
+static void open_txn(struct store_stream *st, const struct pgoutput_msg *m)
+{
+    st->in_txn = true;
+    st->open_xid = m->xid;
+    st->open_commit = m->lsn;
+    st->open_commit_us = m->commit_us;
+    st->open = parcel_add_txn(st->parcel, m->xid, true);
+    st->open->commit = m->lsn;
+    st->open->commit_us = m->commit_us;
 }
 
 static enum err on_begin(struct store_stream *st, const struct pgoutput_msg *m, struct fault *f)
 {
     if (st->in_txn)
         return fault_set(f, ERR_PROTOCOL, "BEGIN inside a transaction");
-    st->in_txn = true;
-    st->open_xid = m->xid;
-    st->open = parcel_add_txn(st->parcel, m->xid, true);
-    st->open->commit_us = m->commit_us;
+    open_txn(st, m);
     return ERR_OK;
 }
 
@@ -171,9 +182,7 @@ static enum err on_stream_commit(struct store_stream *st, const struct pgoutput_
     st->replay_decoders[st->replay_decoder_count++] = pgoutput_new();
     st->replay_end = m->end;
     st->replay_commit_us = m->commit_us;
-    st->in_txn = true;
-    st->open_xid = m->xid;
-    st->open = parcel_add_txn(st->parcel, m->xid, true);
+    open_txn(st, m);
     return ERR_OK;
 }
 
@@ -335,4 +344,25 @@ enum err pg_stream_read(struct store_stream *st, int64_t deadline_us, struct par
         }
         TRY(wait_readable(st, deadline_us, f));
     }
+}
+
+/* --- raw messages --- */
+
+void *pg_decoder_make(void)
+{
+    return pgoutput_new();
+}
+
+void pg_decoder_drop(void *decoder)
+{
+    pgoutput_free(decoder);
+}
+
+enum err pg_decode(void *decoder, struct arena *arena, const char *data, size_t len, struct change **ret, struct fault *f)
+{
+    struct pgoutput_msg m;
+
+    TRY(pgoutput_decode(decoder, arena, data, len, &m, f));
+    *ret = m.change;
+    return ERR_OK;
 }

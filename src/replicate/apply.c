@@ -1,0 +1,654 @@
+/* replicate/apply.c — see apply.h.
+ *
+ *   stream --parcels--> dispatcher --spool--> (tables not joined)
+ *                           |
+ *                           +--batches--> lane 1..n --commits, in order--> target
+ *
+ * The dispatcher takes whatever is queued and makes one batch of it: near the head that is one transaction, behind it is many,
+ * and nothing needs to switch between the two. Batches go round the lanes; lane n+1 runs what does not touch an earlier
+ * batch at once, the rest when that one has committed.
+ *
+ * Invariants
+ *  1. Batch n+1 sends COMMIT only after batch n's COMMIT has returned: the target is a prefix of the source's commits.
+ *  2. What touches a key of an uncommitted batch waits for its commit.
+ *  3. A transaction larger than a part keeps its lane, alone, from its first part to its last.
+ *  4. A transaction ending at or before `start` is not applied; one ending at or before a table's `joined` is not applied to it. */
+#include "replicate/apply.h"
+
+#include <stdlib.h>
+#include <time.h>
+
+#include "base/log.h"
+#include "base/world.h"
+
+#define MOST_LANES 32
+#define BATCH_BYTES ((uint64_t)8 << 20)
+#define BATCH_CHANGES 50000
+#define BUSY_TRIES 200
+
+struct apply_lane {
+    struct apply *apply;
+    pthread_t thread;
+    bool started;
+    struct store_lane *lane;
+    struct batch *batch; /* given, being run; NULL: free */
+    bool waits;          /* its early steps are done, it waits for the batch before */
+    size_t index;
+};
+
+struct apply {
+    struct store *store;
+    struct registry *registry;
+    struct router_state *router;
+    struct spool *spool;
+    struct queue *in;
+    struct lsn start;
+    pthread_t dispatcher;
+    bool dispatcher_started;
+    pthread_mutex_t lock;
+    pthread_cond_t moved;
+    struct apply_lane lanes[MOST_LANES];
+    size_t lane_count;
+    uint64_t last_seq;       /* given out */
+    uint64_t committed_seq;
+    uint64_t yield_before;   /* lanes whose batch is later give up what they hold: an earlier one is blocked */
+    bool chain;              /* a transaction larger than a part is under way, on lane chain_lane */
+    size_t chain_lane;
+    bool stop;
+    bool hold;               /* asked for */
+    bool held;               /* granted */
+    struct fault fault;
+    struct apply_facts facts;
+    struct batch *done;      /* committed, for the dispatcher to free: it may still be looking at their keys */
+};
+
+/* --- shared --- */
+
+static void fail(struct apply *a, const struct fault *f)
+{
+    pthread_mutex_lock(&a->lock);
+    if (a->fault.code == ERR_OK)
+        a->fault = *f;
+    a->stop = true;
+    pthread_cond_broadcast(&a->moved);
+    pthread_mutex_unlock(&a->lock);
+}
+
+static bool over(const struct apply *a) /* under the lock */
+{
+    return a->stop;
+}
+
+/* --- routing --- */
+
+static enum err route_to(struct apply *a, const struct txn *t, const struct relation *rel, const struct binding **ret, struct fault *f)
+{
+    struct rtable *table;
+    const struct binding *b;
+
+    *ret = NULL;
+    TRY(router_bind(a->router, rel, &b, &table, f));
+    if (b == NULL || rtable_state(table) != TABLE_JOINED)
+        return ERR_OK;
+    if (lsn_lt(t->commit, table->joined) || lsn_lt(t->commit, a->start))
+        return ERR_OK;
+    *ret = b;
+    return ERR_OK;
+}
+
+static enum err route(void *ctx, const struct txn *t, const struct change *c, const struct relation *rel, const struct binding **ret, struct fault *f)
+{
+    (void)c;
+    return route_to(ctx, t, rel, ret, f);
+}
+
+static const struct binding *find_binding(void *ctx, const struct txn *t, const struct change *c, const struct relation *rel)
+{
+    const struct binding *b = NULL;
+
+    (void)c;
+    (void)route_to(ctx, t, rel, &b, NULL);
+    return b;
+}
+
+/* --- lanes --- */
+
+/* Waits until the batch before has committed. False: stop, or an earlier lane is blocked and wants ours out of the way. */
+static bool await_turn(struct apply_lane *l, uint64_t seq, bool may_yield)
+{
+    struct apply *a = l->apply;
+    bool turn;
+
+    pthread_mutex_lock(&a->lock);
+    l->waits = may_yield;
+    while (!over(a) && a->committed_seq + 1 < seq && !(may_yield && a->yield_before != 0 && a->yield_before < seq))
+        pthread_cond_wait(&a->moved, &a->lock);
+    l->waits = false;
+    turn = a->committed_seq + 1 == seq && !over(a);
+    pthread_mutex_unlock(&a->lock);
+    return turn;
+}
+
+static bool is_over(struct apply *a)
+{
+    bool yes;
+
+    pthread_mutex_lock(&a->lock);
+    yes = over(a);
+    pthread_mutex_unlock(&a->lock);
+    return yes;
+}
+
+static void ask_others_to_yield(struct apply *a, uint64_t seq)
+{
+    pthread_mutex_lock(&a->lock);
+    a->yield_before = seq;
+    pthread_cond_broadcast(&a->moved);
+    pthread_mutex_unlock(&a->lock);
+}
+
+/* Early steps beside the batches before, then, in turn, the rest. ERR_BUSY: yielded or blocked, to be run again in turn. */
+static enum err run_beside(struct apply_lane *l, struct batch *b, struct fault *f)
+{
+    const struct store_ops *ops = l->apply->store->ops;
+
+    TRY(ops->lane_begin(l->lane, b, f));
+    TRY(ops->lane_steps(l->lane, b, false, f));
+    if (!await_turn(l, b->seq, true))
+        return fault_set(f, ERR_BUSY, "made way for an earlier batch");
+    TRY(ops->lane_steps(l->lane, b, true, f));
+    return ops->lane_commit(l->lane, b, false, f);
+}
+
+static enum err run_in_turn(struct apply_lane *l, struct batch *b, struct fault *f)
+{
+    const struct store_ops *ops = l->apply->store->ops;
+
+    TRY(ops->lane_begin(l->lane, b, f));
+    TRY(ops->lane_steps(l->lane, b, false, f));
+    TRY(ops->lane_steps(l->lane, b, true, f));
+    return ops->lane_commit(l->lane, b, false, f);
+}
+
+static bool about_data(enum err err)
+{
+    return err == ERR_DIVERGED || err == ERR_TARGET_SQL;
+}
+
+/* Runs the batch to its commit whatever that takes: again when something was in the way, change by change when the data is not
+ * as the stream said. */
+static enum err run(struct apply_lane *l, struct batch *b, struct fault *f)
+{
+    const struct store_ops *ops = l->apply->store->ops;
+    enum err err;
+
+    if (b->exclusive) {
+        if (!await_turn(l, b->seq, false))
+            return fault_set(f, ERR_INTERRUPTED, "stopped");
+        err = run_in_turn(l, b, f);
+    } else {
+        err = run_beside(l, b, f);
+    }
+    for (int tries = 0; err == ERR_BUSY || about_data(err); tries++) {
+        bool data = about_data(err);
+        if (!b->begins && !data)
+            return err; /* earlier parts are in the same transaction: the engine starts over */
+        if (b->begins)
+            ops->lane_rollback(l->lane);
+        if (!await_turn(l, b->seq, false))
+            return fault_set(f, ERR_INTERRUPTED, "stopped");
+        if (tries == BUSY_TRIES)
+            return err;
+        if (data) {
+            log_fault(LOG_INFO, l->apply->store->name, f);
+            fault_clear(f);
+            return ops->lane_replay(l->lane, b, find_binding, l->apply, false, f);
+        }
+        ask_others_to_yield(l->apply, b->seq);
+        fault_clear(f);
+        err = run_in_turn(l, b, f);
+    }
+    return err;
+}
+
+static void committed(struct apply_lane *l, struct batch *b)
+{
+    struct apply *a = l->apply;
+
+    pthread_mutex_lock(&a->lock);
+    ENSURE(a->committed_seq + 1 == b->seq);
+    a->committed_seq = b->seq;
+    if (a->yield_before == b->seq)
+        a->yield_before = 0;
+    a->facts.txns += b->txn_count;
+    a->facts.changes += b->change_count;
+    if (b->completes) {
+        a->facts.applied = lsn_max(a->facts.applied, b->end);
+        a->facts.mark = lsn_max(a->facts.mark, b->end);
+        a->facts.applied_us = b->commit_us;
+    }
+    l->batch = NULL;
+    b->ctx = a->done;
+    a->done = b;
+    pthread_cond_broadcast(&a->moved);
+    pthread_mutex_unlock(&a->lock);
+}
+
+static void *lane_thread(void *arg)
+{
+    struct apply_lane *l = arg;
+    struct apply *a = l->apply;
+
+    for (;;) {
+        struct fault f = {0};
+        struct batch *b;
+
+        pthread_mutex_lock(&a->lock);
+        while (!over(a) && l->batch == NULL)
+            pthread_cond_wait(&a->moved, &a->lock);
+        b = l->batch;
+        pthread_mutex_unlock(&a->lock);
+        if (b == NULL || is_over(a))
+            break;
+        if (run(l, b, &f) != ERR_OK) {
+            fail(a, &f);
+            break;
+        }
+        committed(l, b);
+    }
+    return NULL;
+}
+
+/* --- the dispatcher --- */
+
+static bool keep_for_spool(void *ctx, const struct change *c)
+{
+    struct apply *a = ctx;
+    struct rtable *t;
+
+    if (c->kind == CHANGE_TRUNCATE) {
+        for (uint32_t i = 0; i < c->truncate_count; i++) {
+            t = registry_find(a->registry, c->truncated[i]->id);
+            if (t != NULL && rtable_state(t) != TABLE_JOINED)
+                return true;
+        }
+        return false;
+    }
+    t = c->relation != NULL ? registry_find(a->registry, c->relation->id) : NULL;
+    return t != NULL && rtable_state(t) != TABLE_JOINED;
+}
+
+/* H(t): "H:<oid>.<attempt>". Everything committed before it has been given to the spool by now. */
+static void on_note(struct apply *a, const char *note, size_t len)
+{
+    char text[64];
+    char *end;
+    unsigned long oid;
+    struct rtable *t;
+
+    if (len < 3 || len >= sizeof text || note[0] != 'H' || note[1] != ':')
+        return;
+    memcpy(text, note, len);
+    text[len] = '\0';
+    oid = strtoul(text + 2, &end, 10);
+    t = registry_find(a->registry, (uint32_t)oid);
+    if (t != NULL && *end == '.' && strtol(end + 1, NULL, 10) == t->attempt) {
+        atomic_store(&t->heartbeat_seen, true);
+        pthread_mutex_lock(&a->registry->lock);
+        pthread_cond_broadcast(&a->registry->changed);
+        pthread_mutex_unlock(&a->registry->lock);
+    }
+}
+
+static void read_notes(struct apply *a, const struct txn *t)
+{
+    for (const struct change *c = t->changes; c != NULL; c = c->next) {
+        const char *note;
+        size_t len;
+        if (c->relation == NULL || strcmp(c->relation->schema, "leat") != 0)
+            return; /* our own transactions hold nothing else */
+        if (a->store->ops->own_mark(a->store, c, &note, &len) && note != NULL)
+            on_note(a, note, len);
+    }
+}
+
+/* What belongs to tables not yet joined goes to the spool, in order, once. */
+static enum err spool_parcel(struct apply *a, const struct parcel *p, struct fault *f)
+{
+    bool all_joined = atomic_load(&a->registry->joined_count) == a->registry->count;
+    struct lsn end = a->spool->ops->end(a->spool);
+
+    for (const struct txn *t = p->txns; t != NULL; t = t->next) {
+        if (!all_joined && !lsn_lt(t->commit, end))
+            TRY(a->spool->ops->append(a->spool, t, keep_for_spool, a, f));
+        read_notes(a, t);
+    }
+    return ERR_OK;
+}
+
+static void delivered(struct apply *a, struct lsn upto)
+{
+    pthread_mutex_lock(&a->lock);
+    a->facts.delivered = lsn_max(a->facts.delivered, upto);
+    if (a->committed_seq == a->last_seq && !a->chain)
+        a->facts.applied = lsn_max(a->facts.applied, a->facts.delivered);
+    pthread_mutex_unlock(&a->lock);
+}
+
+static size_t await_free_lane(struct apply *a, size_t wanted)
+{
+    pthread_mutex_lock(&a->lock);
+    while (!over(a) && a->lanes[wanted].batch != NULL)
+        pthread_cond_wait(&a->moved, &a->lock);
+    pthread_mutex_unlock(&a->lock);
+    return wanted;
+}
+
+static void rivals_of(struct apply *a, struct batch_rivals *ret)
+{
+    ret->count = 0;
+    for (size_t i = 0; i < a->lane_count; i++)
+        if (a->lanes[i].batch != NULL)
+            ret->list[ret->count++] = a->lanes[i].batch;
+}
+
+static void free_done(struct apply *a)
+{
+    struct batch *b;
+
+    pthread_mutex_lock(&a->lock);
+    b = a->done;
+    a->done = NULL;
+    pthread_mutex_unlock(&a->lock);
+    while (b != NULL) {
+        struct batch *next = b->ctx;
+        batch_free(b);
+        b = next;
+    }
+}
+
+/* Nothing of it applies here: it never was, and the next batch takes its number. */
+static void give_nothing(struct apply *a, struct batch *b)
+{
+    pthread_mutex_lock(&a->lock);
+    a->last_seq--;
+    if (a->committed_seq == a->last_seq)
+        a->facts.applied = lsn_max(a->facts.applied, b->end);
+    pthread_mutex_unlock(&a->lock);
+    batch_free(b);
+}
+
+/* Batches in flight stay in memory until free_done, which only this thread calls: their keys can be read without the lock. */
+static enum err give(struct apply *a, struct batch *b, struct fault *f)
+{
+    struct router router = {route, a};
+    struct batch_rivals rivals;
+    enum err err;
+    size_t lane;
+
+    free_done(a);
+    pthread_mutex_lock(&a->lock);
+    rivals_of(a, &rivals);
+    pthread_mutex_unlock(&a->lock);
+    err = batch_finish(b, &router, &rivals, f);
+    if (err != ERR_OK) {
+        batch_free(b);
+        return err;
+    }
+    if (b->steps == NULL && b->begins && b->completes) {
+        give_nothing(a, b);
+        return ERR_OK;
+    }
+    lane = await_free_lane(a, a->chain ? a->chain_lane : (size_t)(b->seq % a->lane_count));
+    pthread_mutex_lock(&a->lock);
+    if (!over(a)) {
+        a->lanes[lane].batch = b;
+        a->chain = !b->completes;
+        a->chain_lane = lane;
+        b = NULL;
+        pthread_cond_broadcast(&a->moved);
+    }
+    pthread_mutex_unlock(&a->lock);
+    batch_free(b);
+    return ERR_OK;
+}
+
+static bool ends_open(const struct parcel *p)
+{
+    const struct txn *t = p->txns;
+
+    while (t != NULL && t->next != NULL)
+        t = t->next;
+    return t != NULL && !t->last;
+}
+
+static bool begins_open(const struct parcel *p)
+{
+    return p->txns != NULL && !p->txns->first;
+}
+
+/* Takes parcels that are there into one batch. A transaction larger than a part gets batches of its own. */
+static struct batch *gather(struct apply *a, struct parcel *first, struct parcel **ret_left)
+{
+    struct batch *b = batch_new(++a->last_seq);
+    struct parcel *p = first;
+
+    *ret_left = NULL;
+    for (;;) {
+        bool open = ends_open(p);
+        batch_add(b, p);
+        if (open || b->bytes >= BATCH_BYTES || b->change_count >= BATCH_CHANGES || a->chain)
+            return b;
+        p = queue_take(a->in, 0, NULL);
+        if (p == NULL)
+            return b;
+        if (begins_open(p) || ends_open(p)) {
+            *ret_left = p;
+            return b;
+        }
+    }
+}
+
+static enum err on_parcel(struct apply *a, struct parcel *p, struct fault *f)
+{
+    struct parcel *left = p;
+
+    while (left != NULL) {
+        struct batch *b;
+        struct lsn upto = LSN_ZERO;
+        struct lsn idle = LSN_ZERO;
+        enum err err = ERR_OK;
+
+        b = gather(a, left, &left);
+        for (uint32_t i = 0; i < b->parcel_count && err == ERR_OK; i++) {
+            err = spool_parcel(a, b->parcels[i], f);
+            idle = lsn_max(idle, b->parcels[i]->idle_end);
+        }
+        upto = lsn_max(b->end, idle);
+        if (err == ERR_OK) {
+            err = give(a, b, f);
+        } else {
+            batch_free(b);
+        }
+        if (err != ERR_OK) {
+            parcel_free(left);
+            return err;
+        }
+        delivered(a, upto);
+    }
+    return ERR_OK;
+}
+
+/* At a boundary: nothing in flight, then the hold is granted until it is released. */
+static void grant_hold(struct apply *a)
+{
+    pthread_mutex_lock(&a->lock);
+    while (!over(a) && a->committed_seq != a->last_seq)
+        pthread_cond_wait(&a->moved, &a->lock);
+    a->facts.applied = lsn_max(a->facts.applied, a->facts.delivered);
+    a->held = true;
+    pthread_cond_broadcast(&a->moved);
+    while (!over(a) && a->hold)
+        pthread_cond_wait(&a->moved, &a->lock);
+    a->held = false;
+    pthread_mutex_unlock(&a->lock);
+}
+
+static void *dispatcher_thread(void *arg)
+{
+    struct apply *a = arg;
+
+    while (!is_over(a)) {
+        struct fault f = {0};
+        struct parcel *p;
+        bool hold;
+
+        pthread_mutex_lock(&a->lock);
+        hold = a->hold && !a->chain;
+        pthread_mutex_unlock(&a->lock);
+        if (hold) {
+            grant_hold(a);
+            continue;
+        }
+        free_done(a);
+        p = queue_take(a->in, world_mono_us() + 20000, NULL);
+        if (p == NULL && queue_closed(a->in))
+            break;
+        if (p != NULL && on_parcel(a, p, &f) != ERR_OK) {
+            fail(a, &f);
+            break;
+        }
+    }
+    return NULL;
+}
+
+/* --- from outside --- */
+
+static enum err open_lanes(struct apply *a, struct fault *f)
+{
+    int wanted = a->store->config->limits.apply_lanes;
+
+    for (int i = 0; i < wanted && i < MOST_LANES; i++) {
+        struct apply_lane *l = &a->lanes[i];
+        char name[16];
+        snprintf(name, sizeof name, "a%d", i);
+        l->apply = a;
+        l->index = (size_t)i;
+        TRY(a->store->ops->lane_open(a->store, "forward", name, &l->lane, f));
+        a->lane_count++;
+    }
+    for (size_t i = 0; i < a->lane_count; i++) {
+        ENSURE(pthread_create(&a->lanes[i].thread, NULL, lane_thread, &a->lanes[i]) == 0);
+        a->lanes[i].started = true;
+    }
+    ENSURE(pthread_create(&a->dispatcher, NULL, dispatcher_thread, a) == 0);
+    a->dispatcher_started = true;
+    return ERR_OK;
+}
+
+enum err apply_start(struct store *s, struct registry *r, struct router_state *router, struct spool *spool, struct queue *in, struct lsn applied, struct apply **ret, struct fault *f)
+{
+    struct apply *a = mem_alloc(sizeof *a);
+    pthread_condattr_t attr;
+    enum err err;
+
+    a->store = s;
+    a->registry = r;
+    a->router = router;
+    a->spool = spool;
+    a->in = in;
+    a->start = applied;
+    a->facts.applied = applied;
+    a->facts.mark = applied;
+    pthread_mutex_init(&a->lock, NULL);
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&a->moved, &attr);
+    pthread_condattr_destroy(&attr);
+    err = open_lanes(a, f);
+    if (err != ERR_OK) {
+        apply_stop(a);
+        return err;
+    }
+    *ret = a;
+    return ERR_OK;
+}
+
+enum err apply_check(struct apply *a, struct fault *f)
+{
+    enum err err;
+
+    pthread_mutex_lock(&a->lock);
+    err = a->fault.code;
+    if (err != ERR_OK && f != NULL)
+        *f = a->fault;
+    pthread_mutex_unlock(&a->lock);
+    return err;
+}
+
+void apply_facts(struct apply *a, struct apply_facts *ret)
+{
+    pthread_mutex_lock(&a->lock);
+    *ret = a->facts;
+    ret->idle = a->committed_seq == a->last_seq && !a->chain && queue_count(a->in) == 0;
+    if (a->committed_seq == a->last_seq && !a->chain)
+        ret->applied = lsn_max(ret->applied, ret->delivered);
+    pthread_mutex_unlock(&a->lock);
+    for (size_t i = 0; i < a->lane_count; i++) {
+        struct lane_stats stats;
+        a->store->ops->lane_stats(a->lanes[i].lane, &stats);
+        ret->replays += stats.replays;
+        ret->divergences += stats.divergences;
+    }
+}
+
+bool apply_hold(struct apply *a, struct lsn *ret_at)
+{
+    bool held;
+
+    pthread_mutex_lock(&a->lock);
+    a->hold = true;
+    while (!over(a) && !a->held)
+        pthread_cond_wait(&a->moved, &a->lock);
+    held = a->held;
+    *ret_at = a->facts.delivered;
+    pthread_mutex_unlock(&a->lock);
+    return held;
+}
+
+void apply_release(struct apply *a)
+{
+    pthread_mutex_lock(&a->lock);
+    a->hold = false;
+    pthread_cond_broadcast(&a->moved);
+    while (!over(a) && a->held)
+        pthread_cond_wait(&a->moved, &a->lock);
+    pthread_mutex_unlock(&a->lock);
+}
+
+void apply_stop(struct apply *a)
+{
+    struct parcel *p;
+
+    if (a == NULL)
+        return;
+    pthread_mutex_lock(&a->lock);
+    a->stop = true;
+    pthread_cond_broadcast(&a->moved);
+    pthread_mutex_unlock(&a->lock);
+    queue_close(a->in);
+    if (a->dispatcher_started)
+        pthread_join(a->dispatcher, NULL);
+    for (size_t i = 0; i < a->lane_count; i++) {
+        if (a->lanes[i].started)
+            pthread_join(a->lanes[i].thread, NULL);
+        batch_free(a->lanes[i].batch);
+        a->store->ops->lane_close(a->lanes[i].lane);
+    }
+    free_done(a);
+    while ((p = queue_take(a->in, 0, NULL)) != NULL)
+        parcel_free(p);
+    pthread_cond_destroy(&a->moved);
+    pthread_mutex_destroy(&a->lock);
+    free(a);
+}

@@ -1,0 +1,122 @@
+/* replicate/engine.c — see engine.h. */
+#include "replicate/engine.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+
+#include "base/log.h"
+#include "base/world.h"
+#include "replicate/engine_internal.h"
+
+#define LEASE_TTL_US ((int64_t)60000000)
+
+_Atomic bool engine_stop;
+
+static void on_signal(int number)
+{
+    (void)number;
+    atomic_store(&engine_stop, true);
+}
+
+static void watch_signals(void)
+{
+    struct sigaction action = {.sa_handler = on_signal};
+
+    sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGINT, &action, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    (void)prctl(PR_SET_PDEATHSIG, SIGTERM);
+}
+
+static enum err open_record(struct engine *e, struct fault *f)
+{
+    AUTO_CHARS *run = mem_format("%s/run", e->state_dir);
+
+    if ((mkdir(e->state_dir, 0700) != 0 && errno != EEXIST) || (mkdir(run, 0700) != 0 && errno != EEXIST))
+        return fault_set(f, ERR_STATE_DIR, "cannot make %s: %s", run, strerror(errno));
+    TRY(journal_sqlite_open(e->state_dir, e->config->migration, &e->journal, f));
+    snprintf(e->lease, sizeof e->lease, "engine:%s", e->config_store->name);
+    TRY(e->journal->ops->lease_take(e->journal, e->lease, LEASE_TTL_US, &e->token, f));
+    engine_clear_fault(e->state_dir, e->config_store->name);
+    return e->journal->ops->append(e->journal, e->config_store->name, EVENT_ENGINE_STARTED, NULL, f);
+}
+
+static enum err work(struct engine *e, struct fault *f)
+{
+    TRY(open_record(e, f));
+    TRY(store_new(e->config, e->config_store, e->state_dir, e->token, &engine_stop, &e->store, f));
+    TRY(engine_prepare(e, f));
+    while (!atomic_load(&engine_stop)) {
+        TRY(engine_turn(e, f));
+        (void)poll(NULL, 0, 20); /* a signal ends it early */
+    }
+    return fault_set(f, ERR_INTERRUPTED, "asked to stop");
+}
+
+/* Everything that stands, down, in the order of who needs whom. */
+static void take_down(struct engine *e)
+{
+    finish_stop(e->finish);
+    join_stop(e->join);
+    copy_stop(e->copy);
+    reader_stop(e->reader);
+    apply_stop(e->apply);
+    router_free(e->router);
+    reader_free(e->reader); /* relations in flight were its decoder's */
+    queue_free(e->queue);
+    if (e->watcher != NULL)
+        e->store->ops->watcher_close(e->watcher);
+    if (e->spool != NULL)
+        e->spool->ops->free(e->spool);
+    registry_free(e->registry);
+    build_post_free(e->post);
+    catalog_free(e->source);
+    catalog_free(e->target);
+}
+
+static void note_end(struct engine *e, const struct fault *f)
+{
+    json_t *o = json_pack("{s:s, s:s}", "code", err_info(f->code)->code, "why", f->why);
+    char *body = o != NULL ? json_dumps(o, JSON_COMPACT) : NULL;
+
+    if (e->journal != NULL && e->token != 0) {
+        (void)e->journal->ops->append(e->journal, e->config_store->name, EVENT_ENGINE_STOPPED, body, NULL);
+        (void)e->journal->ops->lease_drop(e->journal, e->lease, e->token, NULL);
+    }
+    free(body);
+    json_decref(o);
+}
+
+int engine_main(const struct config *c, const char *state_dir, const char *store, int64_t pilot_token, bool consent)
+{
+    struct engine e = {.config = c, .config_store = config_store_find(c, store), .state_dir = state_dir, .consent = consent};
+    struct fault f = {0};
+    enum err err;
+
+    (void)pilot_token;
+    if (e.config_store == NULL)
+        return err_info(ERR_UNKNOWN_NAME)->exit_status;
+    watch_signals();
+    log_level_set(LOG_INFO);
+    e.started_us = world_wall_us();
+    err = work(&e, &f);
+    ENSURE(err != ERR_OK);
+    if (err == ERR_INTERRUPTED)
+        engine_last_acknowledge(&e);
+    else
+        log_fault(LOG_ERROR, store, &f);
+    if (e.store != NULL && !err_is_transient(err))
+        e.store->ops->quit(e.store);
+    engine_write_fault(state_dir, store, &f);
+    take_down(&e);
+    note_end(&e, &f);
+    if (e.journal != NULL)
+        journal_free(e.journal);
+    store_free(e.store);
+    return err_info(err)->exit_status;
+}

@@ -1,0 +1,231 @@
+/* replicate/engine_prepare.c — from nothing, or from whatever an earlier engine left, to threads ready to start.
+ *
+ * Order: who the servers are → the lease on the target (older sessions gone) → roles → arm (identity, publication, slot) → schema
+ * → catalogs and records → spool → positions checked. Each of the parts that change something is a step of the journal. */
+#include "replicate/engine_internal.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#include "base/log.h"
+#include "build/target.h"
+
+static void waits_tell(void *ctx, const char *text)
+{
+    struct engine *e = ctx;
+
+    snprintf(e->waits_for, sizeof e->waits_for, "%s", text);
+    engine_write_status(e);
+}
+
+static void doing(struct engine *e, const char *text)
+{
+    snprintf(e->doing, sizeof e->doing, "%s", text);
+    engine_write_status(e);
+}
+
+/* --- who the servers are --- */
+
+static enum err check_identity(struct engine *e, struct arena *a, const char *fact, const char *now, struct fault *f)
+{
+    const char *before;
+    const char *name = e->config_store->name;
+
+    TRY(e->journal->ops->fact_get(e->journal, name, fact, a, &before, f));
+    if (before == NULL)
+        return e->journal->ops->fact_set(e->journal, name, fact, now, false, f);
+    if (strcmp(before, now) != 0)
+        return fault_set(f, ERR_SERVER_CHANGED, "%s was %s (system/timeline/major) when the migration began, and is %s now", fact, before, now);
+    return ERR_OK;
+}
+
+static enum err identify(struct engine *e, struct arena *a, struct fault *f)
+{
+    const char *source;
+    const char *target;
+
+    doing(e, "asking both servers who they are");
+    TRY(e->store->ops->identify(e->store, a, &source, &target, f));
+    TRY(check_identity(e, a, "source.server", source, f));
+    return check_identity(e, a, "target.server", target, f);
+}
+
+/* --- steps --- */
+
+typedef enum err effect(struct engine *e, bool again, struct fault *f);
+
+static enum err step(struct engine *e, const char *name, effect *run, struct fault *f)
+{
+    struct journal *j = e->journal;
+    enum step_state state;
+
+    TRY(j->ops->step_get(j, e->config_store->name, name, &state, f));
+    if (state == STEP_DONE)
+        return ERR_OK;
+    TRY(j->ops->step_set(j, e->config_store->name, name, STEP_INTENT, NULL, f));
+    TRY(run(e, state == STEP_INTENT, f));
+    return j->ops->step_set(j, e->config_store->name, name, STEP_DONE, NULL, f);
+}
+
+static enum err roles(struct engine *e, bool again, struct fault *f)
+{
+    AUTO_BUF report = {0};
+
+    (void)again;
+    doing(e, "making roles on the target");
+    TRY_WITH(build_target_roles(e->config_store, &report, f), f, "making roles");
+    if (report.len > 0)
+        log_line(LOG_INFO, e->config_store->name, "roles: %s", buf_cstr(&report));
+    return ERR_OK;
+}
+
+static enum err arm(struct engine *e, bool again, struct fault *f)
+{
+    struct store_waits w = {waits_tell, e};
+    struct stream_facts facts;
+    AUTO(arena) *a = arena_new(1024);
+    AUTO(catalog) *source = NULL;
+    char text[LSN_TEXT_SIZE];
+
+    (void)again;
+    if (!e->consent)
+        return fault_set(f, ERR_CONSENT, "store %s: publication, slot and schema leat are to be made on the source, and tables without a key get REPLICA IDENTITY FULL", e->config_store->name);
+    doing(e, "arming the stream on the source");
+    TRY(e->store->ops->load(e->store, &source, NULL, f));
+    TRY(e->store->ops->arm(e->store, source, true, &w, f));
+    TRY(e->store->ops->facts(e->store, a, &facts, f));
+    if (facts.confirmed.v == 0)
+        return fault_set(f, ERR_SLOT_LOST, "the slot vanished while it was being made");
+    TRY(e->journal->ops->fact_set(e->journal, e->config_store->name, "acknowledged", lsn_text(facts.confirmed, text), false, f));
+    TRY(e->journal->ops->fact_set(e->journal, e->config_store->name, "armed", lsn_text(facts.confirmed, text), false, f));
+    return e->journal->ops->append(e->journal, e->config_store->name, EVENT_ARMED, NULL, f);
+}
+
+static char *schema_dir(struct engine *e)
+{
+    return mem_format("%s/schema/%s", e->state_dir, e->config_store->name);
+}
+
+static enum err schema(struct engine *e, bool again, struct fault *f)
+{
+    AUTO_CHARS *parent = mem_format("%s/schema", e->state_dir);
+    AUTO_CHARS *dir = schema_dir(e);
+
+    doing(e, "making the schema on the target");
+    if ((mkdir(parent, 0700) != 0 && errno != EEXIST) || (mkdir(dir, 0700) != 0 && errno != EEXIST))
+        return fault_set(f, ERR_STATE_DIR, "cannot make %s: %s", dir, strerror(errno));
+    return build_target_schema(e->config_store, dir, again, f);
+}
+
+/* --- records --- */
+
+static enum err load(struct engine *e, struct fault *f)
+{
+    struct copy_records records = {0};
+    AUTO_CHARS *dir = schema_dir(e);
+    enum err err;
+
+    doing(e, "reading both catalogs");
+    TRY(e->store->ops->load(e->store, &e->source, &e->target, f));
+    TRY(build_target_post(e->config_store, dir, &e->post, f));
+    TRY(registry_new(e->source, e->target, &e->registry, f));
+    TRY(e->store->ops->copy_records(e->store, &records, f));
+    err = registry_restore(e->registry, &records, f);
+    arena_free(records.arena);
+    TRY(err);
+    registry_items(e->registry, e->post);
+    return ERR_OK;
+}
+
+static enum err open_spool(struct engine *e, const char *recorded, bool *ret_made, struct fault *f)
+{
+    AUTO_CHARS *parent = mem_format("%s/spool", e->state_dir);
+    AUTO_CHARS *dir = mem_format("%s/spool/%s", e->state_dir, e->config_store->name);
+    static struct spool_decoder decoder;
+    const char *identity;
+
+    decoder = (struct spool_decoder){e->store->ops->decoder_make, e->store->ops->decoder_drop, e->store->ops->decode};
+    if ((mkdir(parent, 0700) != 0 && errno != EEXIST) || (mkdir(dir, 0700) != 0 && errno != EEXIST))
+        return fault_set(f, ERR_STATE_DIR, "cannot make %s: %s", dir, strerror(errno));
+    TRY(spool_file_open(dir, (uint64_t)e->config->limits.spool, &decoder, &e->spool, f));
+    identity = e->spool->ops->identity(e->spool);
+    *ret_made = recorded == NULL || strcmp(recorded, identity) != 0;
+    return ERR_OK;
+}
+
+static enum err parse_fact(struct engine *e, struct arena *a, const char *name, struct lsn *ret, struct fault *f)
+{
+    const char *text;
+
+    *ret = LSN_ZERO;
+    TRY(e->journal->ops->fact_get(e->journal, e->config_store->name, name, a, &text, f));
+    if (text != NULL && !lsn_parse(text, ret))
+        return fault_set(f, ERR_JOURNAL_BROKEN, "fact %s is %s", name, text);
+    return ERR_OK;
+}
+
+/* What the record, the slot and the target say must fit together; a gap is refused, never bridged (traps P1, P20). */
+static enum err check_positions(struct engine *e, struct arena *a, const struct stream_facts *facts, struct fault *f)
+{
+    char one[LSN_TEXT_SIZE];
+    char two[LSN_TEXT_SIZE];
+    struct lsn durable;
+
+    TRY(parse_fact(e, a, "acknowledged", &e->acknowledged, f));
+    TRY(parse_fact(e, a, "durable", &durable, f));
+    if (facts->confirmed.v == 0)
+        return fault_set(f, ERR_SLOT_LOST, "the slot is not on the source any more");
+    if (lsn_lt(e->acknowledged, facts->confirmed))
+        return fault_set(f, ERR_SLOT_FOREIGN, "the slot stands at %s, but nothing beyond %s was ever acknowledged", lsn_text(facts->confirmed, one), lsn_text(e->acknowledged, two));
+    if (lsn_lt(facts->applied, durable))
+        return fault_set(f, ERR_TARGET_BEHIND, "the target stands at %s, but was durable at %s", lsn_text(facts->applied, one), lsn_text(durable, two));
+    e->progress.durable = facts->confirmed;
+    e->progress.durable_mark = durable;
+    return ERR_OK;
+}
+
+static enum err start_threads(struct engine *e, const struct stream_facts *facts, struct fault *f)
+{
+    struct store_waits w = {waits_tell, e};
+
+    if (!registry_all(e->registry, TABLE_COPIED)) {
+        doing(e, "waiting until no commit can be missing from a snapshot");
+        TRY(e->store->ops->arm(e->store, e->source, false, &w, f));
+    }
+    doing(e, "starting");
+    e->queue = queue_new((size_t)48 << 20);
+    e->router = router_new(e->store, e->registry);
+    TRY(e->store->ops->watcher_open(e->store, &e->watcher, f));
+    TRY(reader_start(e->store, facts->confirmed, e->queue, &e->reader, f));
+    TRY(apply_start(e->store, e->registry, e->router, e->spool, e->queue, facts->applied, &e->apply, f));
+    TRY(copy_start(e->store, e->registry, e->journal, &e->copy, f));
+    TRY(join_start(e->store, e->registry, e->router, e->spool, e->apply, e->journal, &e->join, f));
+    doing(e, "");
+    return ERR_OK;
+}
+
+enum err engine_prepare(struct engine *e, struct fault *f)
+{
+    AUTO(arena) *a = arena_new(4096);
+    struct store_waits w = {waits_tell, e};
+    struct stream_facts facts;
+    bool spool_made;
+
+    TRY(identify(e, a, f));
+    TRY_WITH(e->store->ops->prepare(e->store, &w, f), f, "taking the target's lease");
+    TRY(step(e, "roles", roles, f));
+    TRY_WITH(step(e, "arm", arm, f), f, "arming the stream");
+    TRY(step(e, "schema", schema, f));
+    TRY(e->store->ops->facts(e->store, a, &facts, f));
+    TRY(check_positions(e, a, &facts, f));
+    TRY(open_spool(e, facts.spool, &spool_made, f));
+    if (spool_made) { /* a new one, or not the one the target knows: what it held is gone, and so are the copies that need it */
+        if (facts.spool != NULL)
+            log_line(LOG_WARN, e->config_store->name, "the spool is not the one recorded: tables that had not joined are copied again");
+        TRY(e->store->ops->spool_record(e->store, e->spool->ops->identity(e->spool), f));
+    }
+    TRY(load(e, f));
+    return start_threads(e, &facts, f);
+}

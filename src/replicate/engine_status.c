@@ -1,0 +1,153 @@
+/* replicate/engine_status.c — what people see of a running engine: STATE/run/STORE.json, written anew and renamed. */
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/world.h"
+#include "replicate/engine_internal.h"
+
+#define MOST_TABLES 200
+
+static const char *phase_name(enum engine_phase phase)
+{
+    static const char *const names[] = {"build", "copy", "join", "constraints", "follow"};
+
+    return names[phase];
+}
+
+static void write_file(const char *path, json_t *o)
+{
+    AUTO_CHARS *temporary = mem_format("%s.new", path);
+
+    if (json_dump_file(o, temporary, JSON_COMPACT) == 0)
+        (void)rename(temporary, path);
+    json_decref(o);
+}
+
+static int64_t rss_bytes(void)
+{
+    FILE *file = fopen("/proc/self/statm", "re");
+    long long pages = 0;
+
+    if (file == NULL)
+        return 0;
+    if (fscanf(file, "%*s %lld", &pages) != 1)
+        pages = 0;
+    fclose(file);
+    return pages * sysconf(_SC_PAGESIZE);
+}
+
+static json_t *table_json(const struct rtable *t)
+{
+    return json_pack("{s:o, s:s, s:I, s:I, s:I}", "table", json_sprintf("%s.%s", t->source->schema, t->source->name), "state", table_state_name(rtable_state(t)), "rows",
+                     (json_int_t)atomic_load(&t->rows), "bytes", (json_int_t)atomic_load(&t->bytes), "bytes_total", (json_int_t)t->source->bytes);
+}
+
+/* Those under way first, then the others, until the list is long enough. */
+static json_t *tables_json(const struct engine *e)
+{
+    json_t *list = json_array();
+
+    for (int active = 1; active >= 0; active--)
+        for (size_t i = 0; i < e->registry->count && json_array_size(list) < MOST_TABLES; i++) {
+            const struct rtable *t = &e->registry->tables[i];
+            bool is_active = rtable_state(t) == TABLE_OPEN || rtable_state(t) == TABLE_COPIED;
+            if (is_active == (bool)active)
+                json_array_append_new(list, table_json(t));
+        }
+    return list;
+}
+
+static json_t *copy_json(const struct engine *e)
+{
+    int64_t done = 0;
+    int64_t total = 0;
+    int64_t rows = 0;
+
+    for (size_t i = 0; i < e->registry->count; i++) {
+        const struct rtable *t = &e->registry->tables[i];
+        int64_t bytes = (int64_t)atomic_load(&t->bytes);
+        total += t->source->bytes;
+        done += rtable_state(t) >= TABLE_COPIED || bytes > t->source->bytes ? t->source->bytes : bytes;
+        rows += (int64_t)atomic_load(&t->rows);
+    }
+    return json_pack("{s:I, s:I, s:I, s:I, s:I}", "tables_done", (json_int_t)registry_count(e->registry, TABLE_COPIED), "tables_total", (json_int_t)e->registry->count, "bytes_done",
+                     (json_int_t)done, "bytes_total", (json_int_t)total, "rows_done", (json_int_t)rows);
+}
+
+static json_t *indexes_json(struct engine *e)
+{
+    const struct build_item *building[16];
+    size_t done;
+    size_t total;
+    size_t n = copy_building(e->copy, building, 16);
+    json_t *names = json_array();
+
+    copy_index_counts(e->copy, &done, &total);
+    for (size_t i = 0; i < n; i++)
+        json_array_append_new(names, json_string(building[i]->name));
+    return json_pack("{s:I, s:I, s:o}", "done", (json_int_t)done, "total", (json_int_t)total, "building", names);
+}
+
+static void add_running(struct engine *e, json_t *o)
+{
+    struct apply_facts facts;
+    struct join_facts join;
+    char text[LSN_TEXT_SIZE];
+
+    apply_facts(e->apply, &facts);
+    join_facts(e->join, &join);
+    json_object_set_new(o, "copy", copy_json(e));
+    json_object_set_new(o, "tables", tables_json(e));
+    json_object_set_new(o, "indexes", indexes_json(e));
+    json_object_set_new(o, "lag_bytes", json_integer(e->lag_bytes));
+    json_object_set_new(o, "lag_seconds", json_real((double)e->lag_us / 1e6));
+    json_object_set_new(o, "received", json_string(lsn_text(facts.delivered, text)));
+    json_object_set_new(o, "applied", json_string(lsn_text(facts.applied, text)));
+    json_object_set_new(o, "durable", json_string(lsn_text(e->progress.durable, text)));
+    json_object_set_new(o, "queue_bytes", json_integer((json_int_t)queue_weight(e->queue)));
+    json_object_set_new(o, "spool_bytes", json_integer((json_int_t)e->spool->ops->bytes(e->spool)));
+    json_object_set_new(o, "ledger", json_integer(e->ledger));
+    json_object_set_new(o, "txns_applied", json_integer((json_int_t)facts.txns));
+    json_object_set_new(o, "changes_applied", json_integer((json_int_t)(facts.changes + join.changes)));
+    json_object_set_new(o, "replays", json_integer((json_int_t)facts.replays));
+    json_object_set_new(o, "slot_retained_bytes", json_integer(e->watch.slot_retained_bytes));
+}
+
+void engine_write_status(struct engine *e)
+{
+    AUTO_CHARS *path = mem_format("%s/run/%s.json", e->state_dir, e->config_store->name);
+    char text[256];
+    json_t *o;
+
+    snprintf(text, sizeof text, "%s", e->doing);
+    if (text[0] == '\0' && e->finish != NULL)
+        finish_doing(e->finish, text, sizeof text);
+    o = json_pack("{s:i, s:s, s:i, s:I, s:s, s:s, s:s, s:s, s:i, s:b, s:I, s:I, s:s}", "format_version", 1, "store", e->config_store->name, "pid", (int)getpid(), "at_us",
+                  (json_int_t)world_wall_us(), "phase", phase_name(e->phase), "doing", text, "waits_for", e->waits_for, "authority", "source", "epoch", 0, "following",
+                  (int)e->following, "started_us", (json_int_t)e->started_us, "rss_bytes", (json_int_t)rss_bytes(), "ddl_pending", "");
+    if (o == NULL)
+        return;
+    if (e->join != NULL)
+        add_running(e, o);
+    write_file(path, o);
+}
+
+void engine_write_fault(const char *state_dir, const char *store, const struct fault *f)
+{
+    AUTO_CHARS *path = mem_format("%s/run/%s.fault", state_dir, store);
+    const struct err_info *info = err_info(f->code);
+    json_t *o = json_pack("{s:s, s:s, s:s, s:s}", "code", info->code, "what", f->what[0] != '\0' ? f->what : info->text, "why", f->why[0] != '\0' ? f->why : info->text, "todo",
+                          f->todo[0] != '\0' ? f->todo : info->remedy);
+
+    if (o != NULL)
+        write_file(path, o);
+}
+
+void engine_clear_fault(const char *state_dir, const char *store)
+{
+    AUTO_CHARS *path = mem_format("%s/run/%s.fault", state_dir, store);
+
+    (void)unlink(path);
+}

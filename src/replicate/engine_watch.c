@@ -1,0 +1,215 @@
+/* replicate/engine_watch.c — the engine's own loop: what is durable, who waits for us, what to slow, which phase it is. */
+#include <jansson.h>
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "base/world.h"
+#include "replicate/engine_internal.h"
+
+#define POLL_US ((int64_t)200000)
+#define HEARTBEAT_US ((int64_t)10000000)
+#define ACKNOWLEDGE_US ((int64_t)2000000)
+#define BLOCKING_LIMIT_US ((int64_t)200000)
+#define MOST_BLOCKING 64
+
+/* Whether `every` has passed since *last; then *last is now. */
+static bool due(int64_t *last, int64_t every)
+{
+    int64_t now = world_mono_us();
+
+    if (*last != 0 && now - *last < every)
+        return false;
+    *last = now;
+    return true;
+}
+
+/* --- progress --- */
+
+static bool spool_in_use(const struct engine *e)
+{
+    return !registry_all(e->registry, TABLE_JOINED);
+}
+
+static void measure_lag(struct engine *e, const struct apply_facts *facts)
+{
+    bool behind = !facts->idle && lsn_lt(facts->applied, e->watch.source_now);
+
+    e->lag_bytes = lsn_lt(facts->applied, e->watch.source_now) && !facts->idle ? (int64_t)(e->watch.source_now.v - facts->applied.v) : 0;
+    e->lag_us = behind && facts->applied_us != 0 ? world_wall_us() - facts->applied_us : 0;
+    if (e->lag_us < 0)
+        e->lag_us = 0;
+}
+
+static enum err tick(struct engine *e, struct fault *f)
+{
+    struct apply_facts facts;
+
+    apply_facts(e->apply, &facts);
+    if (spool_in_use(e)) {
+        struct lsn end;
+        TRY(e->spool->ops->sync(e->spool, &end, f));
+    }
+    TRY(e->store->ops->watcher_poll(e->watcher, &e->watch, f));
+    progress_tick(&e->progress, facts.applied, facts.mark, e->watch.target_now, e->watch.target_flushed);
+    measure_lag(e, &facts);
+    if (strcmp(e->watch.slot_state, "lost") == 0)
+        return fault_set(f, ERR_SLOT_LOST, "the source removed WAL the slot needs");
+    return ERR_OK;
+}
+
+/* First the record, then the source: the slot is never beyond what was recorded. */
+static enum err acknowledge(struct engine *e, struct fault *f)
+{
+    struct journal *j = e->journal;
+    char text[LSN_TEXT_SIZE];
+
+    if (!lsn_lt(e->acknowledged, e->progress.durable))
+        return ERR_OK;
+    TRY(j->ops->fact_set(j, e->config_store->name, "durable", lsn_text(e->progress.durable_mark, text), true, f));
+    TRY(j->ops->fact_set(j, e->config_store->name, "acknowledged", lsn_text(e->progress.durable, text), true, f));
+    e->acknowledged = e->progress.durable;
+    reader_acknowledge(e->reader, e->acknowledged);
+    return ERR_OK;
+}
+
+void engine_last_acknowledge(struct engine *e)
+{
+    struct fault ignored = {0};
+
+    if (e->watcher == NULL || e->apply == NULL || e->reader == NULL)
+        return;
+    if (tick(e, &ignored) == ERR_OK)
+        (void)acknowledge(e, &ignored);
+}
+
+/* --- the governor --- */
+
+static enum err governor_says(struct engine *e, const char *what, const char *why, struct fault *f)
+{
+    json_t *o = json_pack("{s:s, s:s}", "does", what, "why", why);
+    char *body = json_dumps(o, JSON_COMPACT);
+    enum err err = e->journal->ops->append(e->journal, e->config_store->name, EVENT_GOVERNOR, body, f);
+
+    log_line(LOG_WARN, e->config_store->name, "governor: %s: %s", what, why);
+    snprintf(e->waits_for, sizeof e->waits_for, "%s", strcmp(what, "resume the copy") == 0 ? "" : why);
+    json_decref(o);
+    free(body);
+    return err;
+}
+
+/* The source comes first: the copy waits while its standbys lag or the slot holds too much of its log. */
+static enum err govern(struct engine *e, struct fault *f)
+{
+    const struct config_limits *limits = &e->config->limits;
+    bool lagging = limits->source_lag_us > 0 && e->watch.replica_lag_us > limits->source_lag_us;
+    bool retaining = e->watch.slot_retained_bytes > limits->source_wal;
+    bool pause = lagging || retaining;
+
+    if (pause == e->copy_paused || e->phase != ENGINE_COPY)
+        return ERR_OK;
+    if (!pause && (e->watch.slot_retained_bytes > limits->source_wal / 5 * 4 || (limits->source_lag_us > 0 && e->watch.replica_lag_us > limits->source_lag_us / 2)))
+        return ERR_OK;
+    e->copy_paused = pause;
+    copy_pause(e->copy, pause);
+    if (!pause)
+        return governor_says(e, "resume the copy", "the source has recovered", f);
+    return governor_says(e, "pause the copy", retaining ? "the slot holds more of the source's log than limits.source_wal" : "the source's standbys lag more than limits.source_lag", f);
+}
+
+static enum err mind_locks(struct engine *e, struct fault *f)
+{
+    uint32_t oids[MOST_BLOCKING];
+    size_t count;
+
+    TRY(e->store->ops->watcher_blocking(e->watcher, BLOCKING_LIMIT_US, oids, MOST_BLOCKING, &count, f));
+    for (size_t i = 0; i < count; i++)
+        copy_give_up(e->copy, oids[i]);
+    return ERR_OK;
+}
+
+/* --- phases --- */
+
+static enum err check_threads(struct engine *e, struct fault *f)
+{
+    TRY(copy_check(e->copy, f));
+    TRY(apply_check(e->apply, f));
+    TRY(reader_check(e->reader, f));
+    TRY(join_check(e->join, f));
+    if (e->finish != NULL)
+        TRY(finish_check(e->finish, f));
+    return ERR_OK;
+}
+
+static enum err begin_following(struct engine *e, struct fault *f)
+{
+    if (e->following || e->lag_us > e->config->gates.lag_us)
+        return ERR_OK;
+    e->following = true;
+    return e->journal->ops->append(e->journal, e->config_store->name, EVENT_FOLLOWING, NULL, f);
+}
+
+static enum err advance_phase(struct engine *e, struct fault *f)
+{
+    switch (e->phase) {
+    case ENGINE_BUILD:
+        e->phase = ENGINE_COPY;
+        return ERR_OK;
+    case ENGINE_COPY:
+        if (registry_all(e->registry, TABLE_INDEXED))
+            e->phase = ENGINE_JOIN;
+        return ERR_OK;
+    case ENGINE_JOIN:
+        if (!registry_all(e->registry, TABLE_JOINED))
+            return ERR_OK;
+        e->phase = ENGINE_CONSTRAINTS;
+        return finish_start(e->store, e->registry, e->post, e->apply, e->journal, &e->finish, f);
+    case ENGINE_CONSTRAINTS:
+        if (finish_done(e->finish)) {
+            uint64_t moved;
+            e->phase = ENGINE_FOLLOW;
+            TRY(e->store->ops->watcher_sequences(e->watcher, &moved, f));
+        }
+        return ERR_OK;
+    case ENGINE_FOLLOW:
+        return begin_following(e, f);
+    }
+    return ERR_OK;
+}
+
+static enum err housekeeping(struct engine *e, struct fault *f)
+{
+    uint64_t moved;
+
+    TRY(e->store->ops->watcher_heartbeat(e->watcher, e->acknowledged, f));
+    TRY(e->journal->ops->lease_renew(e->journal, e->lease, e->token, f));
+    TRY(e->store->ops->watcher_trim(e->watcher, f));
+    TRY(e->store->ops->watcher_ledger(e->watcher, &e->ledger, f));
+    if (e->phase >= ENGINE_COPY)
+        TRY(e->store->ops->watcher_sequences(e->watcher, &moved, f));
+    return ERR_OK;
+}
+
+enum err engine_turn(struct engine *e, struct fault *f)
+{
+    static int64_t polled;
+    static int64_t acknowledged;
+    static int64_t kept;
+    static int64_t locks;
+    static int64_t shown;
+
+    TRY(check_threads(e, f));
+    TRY(advance_phase(e, f));
+    if (e->phase == ENGINE_COPY && due(&locks, BLOCKING_LIMIT_US / 2))
+        TRY(mind_locks(e, f));
+    if (due(&polled, POLL_US)) {
+        TRY(tick(e, f));
+        TRY(govern(e, f));
+    }
+    if (due(&acknowledged, ACKNOWLEDGE_US))
+        TRY(acknowledge(e, f));
+    if (due(&kept, HEARTBEAT_US))
+        TRY(housekeeping(e, f));
+    if (due(&shown, 250000))
+        engine_write_status(e);
+    return ERR_OK;
+}

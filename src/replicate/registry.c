@@ -1,0 +1,194 @@
+/* replicate/registry.c — see registry.h. */
+#include "replicate/registry.h"
+
+#include <stdlib.h>
+#include <time.h>
+
+#include "base/world.h"
+
+const char *table_state_name(enum table_state state)
+{
+    static const char *const names[] = {"planned", "open", "copied", "indexed", "joined"};
+
+    ENSURE((size_t)state < sizeof names / sizeof *names);
+    return names[state];
+}
+
+static void index_tables(struct registry *r)
+{
+    r->slot_count = 64;
+    while (r->slot_count < 2 * r->count)
+        r->slot_count *= 2;
+    r->slots = arena_zalloc(r->arena, r->slot_count * sizeof *r->slots);
+    for (size_t i = 0; i < r->count; i++) {
+        size_t at = r->tables[i].source->oid * 2654435761u & (r->slot_count - 1);
+        while (r->slots[at] != 0)
+            at = (at + 1) & (r->slot_count - 1);
+        r->slots[at] = i + 1;
+    }
+}
+
+struct rtable *registry_find(const struct registry *r, uint32_t oid)
+{
+    size_t at = oid * 2654435761u & (r->slot_count - 1);
+
+    for (; r->slots[at] != 0; at = (at + 1) & (r->slot_count - 1))
+        if (r->tables[r->slots[at] - 1].source->oid == oid)
+            return &r->tables[r->slots[at] - 1];
+    return NULL;
+}
+
+enum err registry_new(const struct catalog *source, const struct catalog *target, struct registry **ret, struct fault *f)
+{
+    AUTO(registry) *r = mem_alloc(sizeof *r);
+    pthread_condattr_t attr;
+
+    r->arena = arena_new(65536);
+    pthread_mutex_init(&r->lock, NULL);
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&r->changed, &attr);
+    pthread_condattr_destroy(&attr);
+    r->tables = arena_zalloc(r->arena, (source->table_count + 1) * sizeof *r->tables);
+    for (size_t i = 0; i < source->table_count; i++) {
+        struct rtable *t = &r->tables[i];
+        t->source = &source->tables[i];
+        t->target = catalog_find(target, t->source->schema, t->source->name);
+        if (t->target == NULL)
+            return fault_todo(f, ERR_DDL, "create the table on the target as it is on the source, then `leat run`", "table %s.%s of the source is not on the target", t->source->schema, t->source->name);
+        t->attempt = 1;
+    }
+    r->count = source->table_count;
+    index_tables(r);
+    *ret = TAKE(r);
+    return ERR_OK;
+}
+
+void registry_free(struct registry *r)
+{
+    if (r == NULL)
+        return;
+    for (size_t i = 0; i < r->count; i++)
+        snapshot_fini(&r->tables[i].snapshot);
+    pthread_mutex_destroy(&r->lock);
+    pthread_cond_destroy(&r->changed);
+    arena_free(r->arena);
+    free(r);
+}
+
+enum err rtable_set_record(struct registry *r, struct rtable *t, const struct copy_record *record, struct fault *f)
+{
+    struct snapshot snapshot;
+
+    TRY(snapshot_parse(record->snapshot, &snapshot, f));
+    snapshot_fini(&t->snapshot);
+    t->snapshot = snapshot;
+    t->has_snapshot = true;
+    t->record = *record;
+    t->record.snapshot = arena_strdup(r->arena, record->snapshot);
+    t->record.snapshot_name = arena_strdup(r->arena, record->snapshot_name);
+    t->record.ranges_done = arena_zalloc(r->arena, (size_t)record->ranges + 1);
+    if (record->ranges_done != NULL)
+        memcpy(t->record.ranges_done, record->ranges_done, (size_t)record->ranges);
+    t->attempt = record->attempt;
+    return ERR_OK;
+}
+
+void rtable_move(struct registry *r, struct rtable *t, enum table_state state)
+{
+    atomic_store_explicit(&t->state, (int)state, memory_order_release);
+    if (state == TABLE_JOINED)
+        atomic_fetch_add(&r->joined_count, 1);
+    pthread_cond_broadcast(&r->changed);
+}
+
+void rtable_reset(struct registry *r, struct rtable *t, int64_t pause_us)
+{
+    ENSURE(rtable_state(t) == TABLE_OPEN || rtable_state(t) == TABLE_PLANNED);
+    t->attempt++;
+    t->has_snapshot = false;
+    t->not_before_us = world_mono_us() + pause_us;
+    atomic_store(&t->bytes, 0);
+    atomic_store(&t->rows, 0);
+    atomic_store(&t->give_up, false);
+    rtable_move(r, t, TABLE_PLANNED);
+}
+
+/* The state a record stands for. OPEN only says so: whether its snapshot still lives is the copy's to find out. */
+static void restore_one(struct registry *r, struct rtable *t)
+{
+    const struct copy_record *c = &t->record;
+
+    t->pass = c->pass;
+    t->joined = c->joined;
+    atomic_store(&t->rows, (uint64_t)c->rows);
+    if (c->copied)
+        atomic_store(&t->bytes, (uint64_t)t->source->bytes);
+    if (c->pass > r->last_pass)
+        r->last_pass = c->pass;
+    if (c->joined.v != 0)
+        rtable_move(r, t, TABLE_JOINED);
+    else if (c->indexed)
+        rtable_move(r, t, TABLE_INDEXED);
+    else if (c->copied)
+        rtable_move(r, t, TABLE_COPIED);
+    else
+        rtable_move(r, t, TABLE_OPEN);
+}
+
+enum err registry_restore(struct registry *r, const struct copy_records *records, struct fault *f)
+{
+    for (size_t i = 0; i < records->count; i++) {
+        struct rtable *t = registry_find(r, records->list[i].table_oid);
+        if (t == NULL)
+            continue; /* dropped on the source since */
+        TRY(rtable_set_record(r, t, &records->list[i], f));
+        restore_one(r, t);
+    }
+    return ERR_OK;
+}
+
+static struct rtable *item_table(const struct registry *r, const struct build_item *item)
+{
+    return item->table_oid != 0 ? registry_find(r, item->table_oid) : NULL;
+}
+
+static void add_items(struct registry *r, const struct build_post *post, enum build_phase phase)
+{
+    for (size_t i = 0; i < post->count; i++) {
+        struct rtable *t = post->items[i].phase == phase ? item_table(r, &post->items[i]) : NULL;
+        if (t != NULL)
+            t->items[t->item_count++] = &post->items[i];
+    }
+}
+
+void registry_items(struct registry *r, const struct build_post *post)
+{
+    for (size_t i = 0; i < post->count; i++) {
+        struct rtable *t = item_table(r, &post->items[i]);
+        if (t != NULL)
+            t->key_count++;
+    }
+    for (size_t i = 0; i < r->count; i++) {
+        struct rtable *t = &r->tables[i];
+        t->items = arena_alloc(r->arena, (t->key_count + 1) * sizeof *t->items);
+    }
+    add_items(r, post, BUILD_KEY);
+    for (size_t i = 0; i < r->count; i++)
+        r->tables[i].key_count = r->tables[i].item_count;
+    add_items(r, post, BUILD_INDEX);
+}
+
+bool registry_all(const struct registry *r, enum table_state at_least)
+{
+    return registry_count(r, at_least) == r->count;
+}
+
+size_t registry_count(const struct registry *r, enum table_state at_least)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < r->count; i++)
+        n += rtable_state(&r->tables[i]) >= at_least;
+    return n;
+}
