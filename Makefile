@@ -18,12 +18,8 @@ help: ## list what can be made
 setup: ## install what build and tests need (apt-get), fetch the other PostgreSQL majors
 	@tools/setup
 
-$(BUILD)/build.ninja:
-	@command -v meson >/dev/null || { echo 'make: meson is missing; `make setup` installs what is needed' >&2; exit 1; }
-	meson setup $(BUILD) --prefix $(prefix)
-
-build: $(BUILD)/build.ninja ## build leat into build/leat (installs nothing)
-	ninja -C $(BUILD)
+build: ## build leat into build/leat (installs nothing)
+	@tools/build $(BUILD)
 
 check: setup ## everything that must hold: build, rules of the house, units, sanitizers, fuzz corpora, scenarios
 	@$(PYTHON) tools/check
@@ -32,7 +28,7 @@ demo: setup build ## the main job in about two minutes: PostgreSQL 13 to 17, liv
 	@tools/demo
 
 install: build ## install below $(DESTDIR)$(prefix)
-	meson configure $(BUILD) -Dprefix=$(prefix)
+	meson configure $(BUILD) -Dprefix=$(abspath $(prefix))
 	meson install -C $(BUILD) --destdir "$(DESTDIR)"
 
 bench: setup build ## measure against pgcopydb, a bare COPY pipe and native subscriptions, into bench/results
