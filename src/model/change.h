@@ -62,12 +62,13 @@ struct change {
 };
 
 /* One transaction of the source, or a part of a large one: parts arrive in order, first..last. Only the last part has
- * `end` and `commit_us`, unless `known_end` (the source told at its begin). */
+ * `end`. */
 struct txn {
     struct txn *next;
     uint32_t xid;      /* top-level, 32 bit */
     bool first;
     bool last;
+    struct lsn commit; /* start of the commit record; known in every part. end <= P iff commit < P, for P the end of any commit */
     struct lsn end;    /* end of the commit record: the transaction's position; zero while unknown */
     int64_t commit_us; /* the source's clock, microseconds since 1970 */
     uint64_t change_count;

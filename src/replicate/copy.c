@@ -184,6 +184,7 @@ static enum err do_whole(struct worker *w, struct rtable *t, struct fault *f)
 
     TRY(ops(c)->copier_whole(w->copier, t->source, t->target, t->attempt, &t->bytes, &t->give_up, &record.snapshot, &rows, f));
     pthread_mutex_lock(&c->registry->lock);
+    t->ranges_given = record.ranges; /* nobody else takes its one range */
     err = rtable_set_record(c->registry, t, &record, f);
     atomic_store(&t->rows, rows);
     pthread_mutex_unlock(&c->registry->lock);

@@ -211,7 +211,7 @@ enum err engine_prepare(struct engine *e, struct fault *f)
     AUTO(arena) *a = arena_new(4096);
     struct store_waits w = {waits_tell, e};
     struct stream_facts facts;
-    bool spool_made;
+    bool spool_made = false;
 
     TRY(identify(e, a, f));
     TRY_WITH(e->store->ops->prepare(e->store, &w, f), f, "taking the target's lease");

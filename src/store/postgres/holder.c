@@ -250,3 +250,143 @@ struct holder {
 
 
 
+
+static char *path_of(const char *state_dir, const char *store)
+{
+    return mem_format("%s/run/%s.holder", state_dir, store);
+}
+
+static int try_connect(const char *path)
+{
+    struct sockaddr_un address;
+    int fd = socket_at(path, &address);
+
+    if (fd >= 0 && connect(fd, (struct sockaddr *)&address, sizeof address) == 0)
+        return fd;
+    if (fd >= 0)
+        close(fd);
+    return -1;
+}
+
+/* Forks twice: the engine's death is not the holder's. */
+static void spawn(struct store *s, const char *path)
+{
+    char *argv[] = {(char *)(uintptr_t)"leat", (char *)(uintptr_t)"holder", (char *)(uintptr_t)path, NULL};
+    pid_t pid = fork();
+
+    if (pid != 0) {
+        (void)waitpid(pid, NULL, 0); /* the one between; the holder is nobody's child */
+        return;
+    }
+    setsid();
+    if (fork() != 0)
+        _exit(0);
+    setenv("LEAT_HOLDER_DSN", s->store->source, 1);
+    for (int fd = 3; fd < 1024; fd++)
+        close(fd);
+    execv("/proc/self/exe", argv);
+    _exit(127);
+}
+
+enum err holder_open(struct store *s, struct holder **ret, struct fault *f)
+{
+    AUTO_CHARS *path = path_of(s->state_dir, s->name);
+    int64_t deadline = world_mono_us() + 10000000;
+    int fd = try_connect(path);
+    struct holder *h;
+
+    if (strlen(path) >= sizeof ((struct sockaddr_un *)0)->sun_path)
+        return fault_todo(f, ERR_STATE_DIR, "use a shorter path with --state", "the path %s is too long for a socket", path);
+    if (fd < 0)
+        spawn(s, path);
+    while (fd < 0) {
+        if (world_mono_us() > deadline)
+            return fault_set(f, ERR_SYSTEM, "the holder of %s did not start (%s)", s->name, path);
+        world_sleep_us(5000);
+        fd = try_connect(path);
+    }
+    h = mem_alloc(sizeof *h);
+    h->fd = fd;
+    *ret = h;
+    return ERR_OK;
+}
+
+void holder_free(struct holder *h)
+{
+    if (h == NULL)
+        return;
+    close(h->fd);
+    free(h);
+}
+
+/* Sends one line and reads one line back. False: the holder is gone. */
+static bool __attribute__((format(printf, 3, 4))) ask(struct holder *h, char line[LINE_SIZE], const char *fmt, ...)
+{
+    AUTO_BUF b = {0};
+    va_list args;
+    size_t len = 0;
+
+    va_start(args, fmt);
+    buf_vaddf(&b, fmt, args);
+    va_end(args);
+    if (send(h->fd, b.data, b.len, MSG_NOSIGNAL) != (ssize_t)b.len)
+        return false;
+    while (len < LINE_SIZE - 1) {
+        ssize_t n = recv(h->fd, line + len, LINE_SIZE - 1 - len, 0);
+        if (n <= 0)
+            return false;
+        len += (size_t)n;
+        line[len] = '\0';
+        if (line[len - 1] == '\n') {
+            line[len - 1] = '\0';
+            return true;
+        }
+    }
+    return false;
+}
+
+enum err holder_take(struct holder *h, struct arena *a, const char *key, const char *qualified, const char **ret_name, const char **ret_snapshot, struct fault *f)
+{
+    char line[LINE_SIZE];
+    char *space;
+
+    if (!ask(h, line, "open %s %s\n", key, qualified))
+        return fault_set(f, ERR_SNAPSHOT_LOST, "the holder process is gone");
+    if (strncmp(line, "busy ", 5) == 0)
+        return fault_set(f, ERR_BUSY, "%s", line + 5);
+    if (strncmp(line, "ok ", 3) != 0)
+        return fault_set(f, ERR_SOURCE_SQL, "%s", line);
+    space = strchr(line + 3, ' ');
+    if (space == NULL)
+        return fault_set(f, ERR_BUG, "the holder said: %s", line);
+    *space = '\0';
+    *ret_name = arena_strdup(a, line + 3);
+    *ret_snapshot = arena_strdup(a, space + 1);
+    return ERR_OK;
+}
+
+bool holder_alive(struct holder *h, const char *key, const char *name)
+{
+    char line[LINE_SIZE];
+
+    return ask(h, line, "alive %s %s\n", key, name) && strcmp(line, "ok") == 0;
+}
+
+void holder_give_back(struct holder *h, const char *key)
+{
+    char line[LINE_SIZE];
+
+    (void)ask(h, line, "close %s\n", key);
+}
+
+void holder_quit(const char *state_dir, const char *store)
+{
+    AUTO_CHARS *path = path_of(state_dir, store);
+    struct holder h = {.fd = try_connect(path)};
+    char line[LINE_SIZE];
+
+    if (h.fd < 0)
+        return;
+    (void)ask(&h, line, "quit\n");
+    close(h.fd);
+}

@@ -329,7 +329,7 @@ static enum err wait_readable(struct store_stream *st, int64_t deadline_us, stru
 enum err pg_stream_read(struct store_stream *st, int64_t deadline_us, struct parcel **ret, struct fault *f)
 {
     for (;;) {
-        bool more;
+        bool more = false;
 
         TRY(read_buffered(st, &more, f));
         if (st->reply_wanted || world_mono_us() >= st->told_us + FEEDBACK_US)
