@@ -76,9 +76,10 @@ def _can(flag, path):
 
 @functools.lru_cache(None)
 def base_dir():
-    """One folder for all servers of this program: reachable by their user, its path short enough for a unix socket."""
+    """One folder for all servers of this program: reachable by their user, its path short enough for a unix socket and
+    plain enough for a connection string."""
     for parent in dict.fromkeys((tempfile.gettempdir(), "/var/tmp", "/tmp")):
-        if len(parent) > 40 or not os.path.isdir(parent) or not os.access(parent, os.W_OK) or not _can("-x", parent):
+        if not re.fullmatch(r"[\w./-]{1,40}", parent) or not os.path.isdir(parent) or not os.access(parent, os.W_OK) or not _can("-x", parent):
             continue
         _sweep(parent)
         base = pathlib.Path(tempfile.mkdtemp(prefix=f"leat-pg-{os.getpid()}-", dir=parent))
