@@ -14,6 +14,7 @@ import os
 import pathlib
 import signal
 import subprocess
+import uuid
 
 from servers import TREE, popen_mortal
 from wait import alive, wait_for, wait_gone
@@ -65,7 +66,8 @@ class Leat:
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.config, self.state = self.folder / "leat.yaml", self.folder / ".leat"
-        self.env = {**os.environ, "NO_COLOR": "1", **(env or {})}
+        self.mark = f"LEAT_TEST={uuid.uuid4()}"   # in the environment of all its processes, orphans too
+        self.env = {**os.environ, "NO_COLOR": "1", "LEAT_TEST": self.mark.split("=")[1], **(env or {})}
         self.jobs = []
         self.write(config if config is not None else make_config(stores or {}, include, extra, migration))
 
@@ -111,16 +113,9 @@ class Leat:
     # -- its processes --
 
     def pids(self, role=None):
-        """Live processes of this migration: those of our binary whose command line names the state folder or the
-        config, and their descendants. role: only those with that word (engine, pilot, ...) in the command line."""
-        table = _processes()
-        ours = {p for p, (_, line) in table.items() if str(self.state) in line or str(self.config) in line}
-        while True:
-            more = {p for p, (parent, _) in table.items() if parent in ours} - ours
-            if not more:
-                break
-            ours |= more
-        return sorted(p for p in ours if _is_binary(p) and (role is None or role in table[p][1][len(str(BINARY)):].split("\0")[:8]))
+        """Live processes of our binary that this migration started, orphans too. role: only those with that word (engine,
+        pilot, ...) among the first of their command line."""
+        return sorted(p for p in _processes() if _is_binary(p) and _has_mark(p, self.mark) and (role is None or role in _words(p)[1:10]))
 
     def kill9(self, role=None, deadline=10):
         """SIGKILL to the processes of that role (all without one); waits until they are gone. Gives how many there were."""
@@ -202,16 +197,22 @@ def make_config(stores, include=None, extra="", migration="test"):
 
 
 def _processes():
-    """pid → (parent, command line with NUL between words) of all processes that can be read."""
-    table = {}
-    for entry in pathlib.Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                stat = (entry / "stat").read_text().rsplit(")", 1)[1].split()
-                table[int(entry.name)] = (int(stat[1]), (entry / "cmdline").read_bytes().decode(errors="replace"))
-            except (OSError, IndexError):
-                continue
-    return table
+    return [int(p.name) for p in pathlib.Path("/proc").iterdir() if p.name.isdigit()]
+
+
+def _read(pid, name):
+    try:
+        return pathlib.Path(f"/proc/{pid}/{name}").read_bytes().decode(errors="replace")
+    except OSError:
+        return ""
+
+
+def _has_mark(pid, mark):
+    return mark in _read(pid, "environ").split("\0")
+
+
+def _words(pid):
+    return _read(pid, "cmdline").split("\0")
 
 
 def _is_binary(pid):
