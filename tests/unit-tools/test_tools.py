@@ -89,6 +89,7 @@ def test_size_lets_pass(tmp_path):
     ("tests/scenarios/test_a.py", "time.sle" "ep(1)\n", "sleeping"),
     ("tests/unit/test_a.c", "    usle" "ep(1000);\n", "sleeping"),
     ("tests/soak/run", "sle" "ep 5\n", "sleeping"),
+    ("tests/soak/run", "while true; do sle" "ep 0.1; done\n", "sleeping"),
 ))
 @pytest.mark.parametrize("with_git", (False, True))
 def test_tree_refuses(tmp_path, name, text, said, with_git):
@@ -101,7 +102,8 @@ def test_tree_refuses(tmp_path, name, text, said, with_git):
 
 def test_tree_lets_pass(tmp_path):
     files = {"docs/a.md": "the network/root, ~/work, a.b/work, https://example.org/work, mktemp -d x.XXXXXX\n",
-             "tests/lib/wait.py": "time.sle" "ep(every)\n", "src/base/world.c": "usle" "ep(us);\n", "tests/sleepless.py": "asleep = 1\n"}
+             "tests/lib/wait.py": "time.sle" "ep(every)\n", "src/base/world.c": "usle" "ep(us);\n",
+             "tests/unit/test_b.c": 'spawn("sh", "-c", "trap x; sle' 'ep 9");\n', "tests/sleepless.py": "asleep = 1\n"}
     folder = tree(tmp_path, files)
     (folder / "golden.bin").write_bytes(b"\xff\xfe/ro" b"ot/x")
     assert run("check-tree", folder) == (0, "")
