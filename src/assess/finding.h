@@ -8,6 +8,18 @@
 
 enum severity { SEVERITY_OK, SEVERITY_NOTE, SEVERITY_WARNING, SEVERITY_BLOCKER };
 
+/* One row of findings.def. */
+struct finding_info {
+    const char *id;
+    enum severity severity; /* unless the case at hand is lighter or graver */
+    const char *what;       /* what it means */
+    const char *why;        /* why it matters */
+    const char *todo;       /* what to do, in general */
+};
+const struct finding_info *finding_info(const char *id); /* NULL: no such id */
+const struct finding_info *finding_infos(size_t *ret_count);
+const char *severity_name(enum severity severity); /* "ok", "note", "warning", "blocker" */
+
 struct finding {
     const char *id;     /* from findings.def: "wal-level" */
     enum severity severity;
