@@ -22,8 +22,8 @@
 #include "base/world.h"
 
 #define MOST_LANES 32
-#define BATCH_BYTES ((uint64_t)8 << 20)
-#define BATCH_CHANGES 50000
+#define BATCH_MEMORY ((size_t)16 << 20)
+#define GATHER_TURN_US ((int64_t)200)
 #define BUSY_TRIES 200
 
 struct apply_lane {
@@ -427,19 +427,41 @@ static bool begins_open(const struct parcel *p)
     return p->txns != NULL && !p->txns->first;
 }
 
+static bool in_flight(struct apply *a)
+{
+    bool yes;
+
+    pthread_mutex_lock(&a->lock);
+    yes = !over(a) && a->committed_seq + 1 < a->last_seq; /* last_seq is the batch being gathered */
+    pthread_mutex_unlock(&a->lock);
+    return yes;
+}
+
+/* What is queued; while another batch is in flight it pays to wait for more: the larger the batch, the less it costs. */
+static struct parcel *more(struct apply *a)
+{
+    struct parcel *p = queue_take(a->in, 0, NULL);
+
+    while (p == NULL && in_flight(a) && !queue_closed(a->in))
+        p = queue_take(a->in, world_mono_us() + GATHER_TURN_US, NULL);
+    return p;
+}
+
 /* Takes parcels that are there into one batch. A transaction larger than a part gets batches of its own. */
 static struct batch *gather(struct apply *a, struct parcel *first, struct parcel **ret_left)
 {
     struct batch *b = batch_new(++a->last_seq);
     struct parcel *p = first;
+    size_t memory = 0;
 
     *ret_left = NULL;
     for (;;) {
         bool open = ends_open(p);
+        memory += arena_bytes(p->arena);
         batch_add(b, p);
-        if (open || b->bytes >= BATCH_BYTES || b->change_count >= BATCH_CHANGES || a->chain)
+        if (open || memory >= BATCH_MEMORY || a->chain)
             return b;
-        p = queue_take(a->in, 0, NULL);
+        p = more(a);
         if (p == NULL)
             return b;
         if (begins_open(p) || ends_open(p)) {
@@ -491,6 +513,7 @@ static void grant_hold(struct apply *a)
     while (!over(a) && a->hold)
         pthread_cond_wait(&a->moved, &a->lock);
     a->held = false;
+    pthread_cond_broadcast(&a->moved);
     pthread_mutex_unlock(&a->lock);
 }
 
@@ -546,7 +569,7 @@ static enum err open_lanes(struct apply *a, struct fault *f)
     return ERR_OK;
 }
 
-enum err apply_start(struct store *s, struct registry *r, struct router_state *router, struct spool *spool, struct queue *in, struct lsn applied, struct apply **ret, struct fault *f)
+enum err apply_start(struct store *s, struct registry *r, struct router_state *router, struct spool *spool, struct queue *in, struct lsn applied, struct lsn mark, struct apply **ret, struct fault *f)
 {
     struct apply *a = mem_alloc(sizeof *a);
     pthread_condattr_t attr;
@@ -559,7 +582,8 @@ enum err apply_start(struct store *s, struct registry *r, struct router_state *r
     a->in = in;
     a->start = applied;
     a->facts.applied = applied;
-    a->facts.mark = applied;
+    a->facts.mark = mark;
+    a->facts.delivered = applied;
     pthread_mutex_init(&a->lock, NULL);
     pthread_condattr_init(&attr);
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);

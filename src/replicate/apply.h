@@ -21,9 +21,9 @@ struct apply_facts {
     uint64_t divergences;
 };
 
-/* Starts the dispatcher (reading parcels from `in`) and limits.apply_lanes lanes. `applied`: the target's position: what ends
- * at or before it is not applied again. */
-MUST_USE enum err apply_start(struct store *s, struct registry *r, struct router_state *router, struct spool *spool, struct queue *in, struct lsn applied,
+/* Starts the dispatcher (reading parcels from `in`) and limits.apply_lanes lanes. `applied`: what ends at or
+ * before it is not applied again; `mark`: the newest mark found on the target. */
+MUST_USE enum err apply_start(struct store *s, struct registry *r, struct router_state *router, struct spool *spool, struct queue *in, struct lsn applied, struct lsn mark,
                               struct apply **ret, struct fault *f);
 enum err apply_check(struct apply *a, struct fault *f);
 void apply_facts(struct apply *a, struct apply_facts *ret);

@@ -199,7 +199,7 @@ static enum err start_threads(struct engine *e, const struct stream_facts *facts
     e->router = router_new(e->store, e->registry);
     TRY(e->store->ops->watcher_open(e->store, &e->watcher, f));
     TRY(reader_start(e->store, facts->confirmed, e->queue, &e->reader, f));
-    TRY(apply_start(e->store, e->registry, e->router, e->spool, e->queue, facts->applied, &e->apply, f));
+    TRY(apply_start(e->store, e->registry, e->router, e->spool, e->queue, lsn_max(facts->applied, facts->confirmed), facts->applied, &e->apply, f));
     TRY(copy_start(e->store, e->registry, e->journal, &e->copy, f));
     TRY(join_start(e->store, e->registry, e->router, e->spool, e->apply, e->journal, &e->join, f));
     doing(e, "");

@@ -33,7 +33,7 @@ static enum err tell(struct reader *r, uint64_t *told, struct fault *f)
 /* Waits for room in the queue while the target is slow; the source keeps hearing from us (trap P2). */
 static enum err put(struct reader *r, struct parcel *p, struct fault *f)
 {
-    while (!queue_put(r->out, p, p->bytes + 512 * (p->txn_count + 1), world_mono_us() + TURN_US * 10)) {
+    while (!queue_put(r->out, p, arena_bytes(p->arena), world_mono_us() + TURN_US * 10)) {
         if (atomic_load(&r->stop) || queue_closed(r->out)) {
             parcel_free(p);
             return fault_set(f, ERR_INTERRUPTED, "stopped");
