@@ -28,6 +28,7 @@ CREATE TABLE IF NOT EXISTS leat.copy (
     snapshot text NOT NULL,
     snapshot_name text,
     ranges integer NOT NULL,
+    pages bigint NOT NULL,
     rows bigint NOT NULL DEFAULT 0,
     copied boolean NOT NULL DEFAULT false,
     indexed boolean NOT NULL DEFAULT false,

@@ -42,6 +42,7 @@ struct copy_record {
     const char *snapshot;      /* text */
     const char *snapshot_name; /* by which other sessions can share it while its holder lives; NULL: none */
     int ranges;
+    int64_t pages;             /* the table's when the ranges were drawn: they stay where they were drawn */
     int64_t rows;
     bool copied;
     bool indexed;

@@ -127,11 +127,11 @@ static const char *copy_out_sql(struct arena *a, const struct table *source, con
 }
 
 /* Range i of n by physical place; the last one is open-ended: the table may have grown since its size was read. */
-static const char *copy_range_sql(struct arena *a, const struct table *source, const struct table *target, int range, int ranges)
+static const char *copy_range_sql(struct arena *a, const struct table *source, const struct table *target, int range, const struct copy_record *r)
 {
-    int64_t from = source->pages * range / ranges;
-    int64_t to = source->pages * (range + 1) / ranges;
-    const char *upper = range + 1 < ranges ? arena_format(a, " AND ctid < '(%" PRId64 ",0)'::pg_catalog.tid", to) : "";
+    int64_t from = r->pages * range / r->ranges;
+    int64_t to = r->pages * (range + 1) / r->ranges;
+    const char *upper = range + 1 < r->ranges ? arena_format(a, " AND ctid < '(%" PRId64 ",0)'::pg_catalog.tid", to) : "";
 
     return arena_format(a, "COPY (SELECT %s FROM ONLY %s WHERE ctid >= '(%" PRId64 ",0)'::pg_catalog.tid%s) TO STDOUT WITH (FORMAT %s)", column_list(a, source),
                         source->qualified, from, upper, is_binary(source, target) ? "binary" : "text");
@@ -161,11 +161,11 @@ static enum err write_record(struct store_copier *c, const struct table *t, cons
     AUTO_CHARS *full = mem_format("%s.%s", t->schema, t->name);
 
     return pg_execf(c->target, NULL, f,
-                    "INSERT INTO leat.copy (migration, store, table_oid, table_name, attempt, snapshot, snapshot_name, ranges) VALUES (%s, %s, %u, %s, %d, %s, %s, %d)"
+                    "INSERT INTO leat.copy (migration, store, table_oid, table_name, attempt, snapshot, snapshot_name, ranges, pages) VALUES (%s, %s, %u, %s, %d, %s, %s, %d, %" PRId64 ")"
                     " ON CONFLICT (migration, store, table_oid) DO UPDATE SET table_name = excluded.table_name, attempt = excluded.attempt, snapshot = excluded.snapshot,"
-                    " snapshot_name = excluded.snapshot_name, ranges = excluded.ranges, rows = 0, copied = false, indexed = false, pass = NULL, joined = NULL",
+                    " snapshot_name = excluded.snapshot_name, ranges = excluded.ranges, pages = excluded.pages, rows = 0, copied = false, indexed = false, pass = NULL, joined = NULL",
                     pg_quote_literal(a, c->store->migration), pg_quote_literal(a, c->store->name), t->oid, pg_quote_literal(a, full), r->attempt, pg_quote_literal(a, r->snapshot),
-                    r->snapshot_name != NULL ? pg_quote_literal(a, r->snapshot_name) : "NULL", r->ranges);
+                    r->snapshot_name != NULL ? pg_quote_literal(a, r->snapshot_name) : "NULL", r->ranges, r->pages);
 }
 
 static enum err finish_record(struct store_copier *c, uint32_t oid, uint64_t rows, const char *more, struct fault *f)
@@ -253,7 +253,7 @@ static enum err open_table(struct store_copier *c, struct arena *a, const struct
 enum err pg_copier_open_table(struct store_copier *c, struct arena *a, const struct table *source, const struct table *target, int attempt, int ranges, struct copy_record *ret_record,
                               struct fault *f)
 {
-    struct copy_record record = {.table_oid = source->oid, .attempt = attempt, .ranges = ranges};
+    struct copy_record record = {.table_oid = source->oid, .attempt = attempt, .ranges = ranges, .pages = source->pages};
 
     arena_reset(c->arena);
     TRY(settle(c, open_table(c, a, source, target, &record, f), f));
@@ -291,7 +291,7 @@ static enum err range_of(struct store_copier *c, const struct table *source, con
     TRY(err);
     TRY(begin_marked(c, arena_format(a, "%u.%d.%d", source->oid, r->attempt, range), f));
     TRY(check_attempt(c, source, target, r, f));
-    copy.source_sql = copy_range_sql(a, source, target, range, r->ranges);
+    copy.source_sql = copy_range_sql(a, source, target, range, r);
     copy.target_sql = copy_in_sql(a, source, target, false);
     TRY(raw_copy_run(&copy, ret_rows, f));
     TRY(finish_record(c, source->oid, *ret_rows, "", f));

@@ -125,6 +125,17 @@ static bool anything_settable(const struct binding *b, const uint8_t *shape)
     return false;
 }
 
+/* A key that always generates and changes all the same: it cannot be set, the row has to move. */
+static bool always_key_changes(const struct binding *b, const struct change *c)
+{
+    if (c->old == NULL || !b->keyed)
+        return false;
+    for (uint16_t i = 0; i < b->relation->column_count; i++)
+        if (b->key_operator[i] != NULL && b->table->columns[b->column[i]].identity_always && !value_same(&c->old->values[i], &c->new->values[i]))
+            return true;
+    return false;
+}
+
 enum err lane_change_statement(struct store_lane *l, const struct binding *b, const struct change *c, bool move, struct statement **ret, const struct row **ret_key)
 {
     *ret_key = c->old != NULL ? c->old : c->new;
@@ -137,7 +148,7 @@ enum err lane_change_statement(struct store_lane *l, const struct binding *b, co
         size_t n = b->relation->column_count;
         ENSURE(n <= sizeof shape);
         shape_of(b, c->new, shape);
-        if (move || !anything_settable(b, shape))
+        if (move || !anything_settable(b, shape) || always_key_changes(b, c))
             *ret = lane_statement(l, ST_MOVE, b, shape, lane_shape_hash(shape, n));
         else
             *ret = lane_statement(l, ST_UPDATE, b, shape, lane_shape_hash(shape, n));

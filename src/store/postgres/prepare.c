@@ -170,6 +170,7 @@ static void read_record(PGresult *r, int row, struct arena *a, struct copy_recor
     ret->joined = LSN_ZERO;
     if (!PQgetisnull(r, row, 9))
         (void)lsn_parse(PQgetvalue(r, row, 9), &ret->joined);
+    ret->pages = pg_get_int(r, row, 10);
     ret->ranges_done = arena_zalloc(a, (size_t)ret->ranges + 1);
 }
 
@@ -179,8 +180,10 @@ static void mark_range(struct copy_records *records, const char *lane)
     char *end;
     unsigned long oid = strtoul(lane, &end, 10);
     long attempt = *end == '.' ? strtol(end + 1, &end, 10) : -1;
-    long range = *end == '.' ? strtol(end + 1, &end, 10) : -1;
+    long range = *end == '.' && end[1] >= '0' && end[1] <= '9' ? strtol(end + 1, &end, 10) : -1; /* ".open" and ".done" are no ranges */
 
+    if (*end != '\0')
+        return;
     for (size_t i = 0; i < records->count; i++)
         if (records->list[i].table_oid == oid && records->list[i].attempt == attempt && range >= 0 && range < records->list[i].ranges)
             records->list[i].ranges_done[range] = 1;
@@ -196,7 +199,7 @@ enum err pg_store_copy_records(struct store *s, struct copy_records *ret, struct
     const char *of_copy[] = {s->migration, name_stream(s, STREAM_COPY, stream)};
 
     TRY(pg_connect(s->store->target, SIDE_TARGET, "facts", &pg, f));
-    TRY(pg_query(pg, "SELECT table_oid, attempt, snapshot, snapshot_name, ranges, rows, copied, indexed, pass, joined FROM leat.copy WHERE migration = $1 AND store = $2", 2,
+    TRY(pg_query(pg, "SELECT table_oid, attempt, snapshot, snapshot_name, ranges, rows, copied, indexed, pass, joined, pages FROM leat.copy WHERE migration = $1 AND store = $2", 2,
                  params, &r, f));
     TRY(pg_query(pg, "SELECT p.lane FROM leat.progress p WHERE p.migration = $1 AND p.stream = $2", 2, of_copy, &marks, f));
     ret->arena = arena_new(65536);
