@@ -1,12 +1,15 @@
-/* model/change.c — see change.h. */
+/* model/change.c — filling parcels.
+ *
+ * A parcel is made about every millisecond, most of them small: it lives in its own arena, so that making one costs two
+ * allocations and freeing it frees everything. */
 #include "model/change.h"
 
-#include <string.h>
+#define PARCEL_CHUNK_BYTES ((size_t)64 << 10)
 
 struct parcel *parcel_new(void)
 {
-    struct arena *arena = arena_new((size_t)64 << 10);
-    struct parcel *p = arena_zalloc(arena, sizeof *p); /* lives in its own arena: one malloc */
+    struct arena *arena = arena_new(PARCEL_CHUNK_BYTES);
+    struct parcel *p = arena_zalloc(arena, sizeof *p);
 
     p->arena = arena;
     p->tail = &p->txns;

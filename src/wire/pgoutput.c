@@ -1,38 +1,32 @@
-/* wire/pgoutput.c — see pgoutput.h. */
+/* wire/pgoutput.c — one message in, one decoded message out.
+ *
+ *   data: | kind | [xid, inside a streamed segment] | body |        raw = kind + body
+ *
+ * A message is read once, from left to right. Values are never copied: they point into `data`. What a message changes
+ * in the decoder (a relation, being inside a segment) is done by settle(), after all of it was read.
+ *
+ * Invariant: a message that fails leaves the decoder as it was. */
 #include "wire/pgoutput.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#define PG_EPOCH_US ((int64_t)946684800 * 1000000)
+#include "wire/bytes.h"
+#include "wire/relations.h"
 
-struct slot {
-    uint32_t id;
-    const struct relation *relation;
-};
+#define PG_EPOCH_US ((int64_t)946684800 * 1000000) /* 2000-01-01, in microseconds since 1970 */
+#define TRUNCATE_KNOWN_FLAGS 3                     /* CASCADE, RESTART IDENTITY */
 
 struct pgoutput {
-    struct arena *arena;
-    struct slot *slots;
-    size_t size;
-    size_t count;
-    bool in_stream;
-};
-
-struct reader {
-    const char *data;
-    size_t len;
-    size_t at;
-    bool bad;
+    struct relations *relations;
+    bool in_segment; /* between STREAM START and STREAM STOP */
 };
 
 struct pgoutput *pgoutput_new(void)
 {
     struct pgoutput *d = mem_alloc(sizeof *d);
 
-    d->arena = arena_new(16384);
-    d->size = 64;
-    d->slots = mem_alloc(d->size * sizeof *d->slots);
+    d->relations = relations_new();
     return d;
 }
 
@@ -40,397 +34,370 @@ void pgoutput_free(struct pgoutput *d)
 {
     if (d == NULL)
         return;
-    arena_free(d->arena);
-    free(d->slots);
+    relations_free(d->relations);
     free(d);
-}
-
-/* --- reading --- */
-
-static bool need(struct reader *r, size_t n)
-{
-    if (r->bad || r->len - r->at < n)
-        r->bad = true;
-    return !r->bad;
-}
-
-static uint8_t read8(struct reader *r)
-{
-    return need(r, 1) ? (uint8_t)r->data[r->at++] : 0;
-}
-
-static uint16_t read16(struct reader *r)
-{
-    uint16_t v;
-
-    if (!need(r, 2))
-        return 0;
-    memcpy(&v, r->data + r->at, 2);
-    r->at += 2;
-    return __builtin_bswap16(v);
-}
-
-static uint32_t read32(struct reader *r)
-{
-    uint32_t v;
-
-    if (!need(r, 4))
-        return 0;
-    memcpy(&v, r->data + r->at, 4);
-    r->at += 4;
-    return __builtin_bswap32(v);
-}
-
-static uint64_t read64(struct reader *r)
-{
-    uint64_t v;
-
-    if (!need(r, 8))
-        return 0;
-    memcpy(&v, r->data + r->at, 8);
-    r->at += 8;
-    return __builtin_bswap64(v);
-}
-
-static int64_t read_time(struct reader *r)
-{
-    return (int64_t)(read64(r) + (uint64_t)PG_EPOCH_US);
-}
-
-static const char *read_string(struct reader *r)
-{
-    const char *s = r->data + r->at;
-    size_t n;
-
-    if (r->bad)
-        return "";
-    n = strnlen(s, r->len - r->at);
-    if (n == r->len - r->at) {
-        r->bad = true;
-        return "";
-    }
-    r->at += n + 1;
-    return s;
-}
-
-/* --- relations --- */
-
-static struct slot *find_slot(const struct pgoutput *d, uint32_t id)
-{
-    size_t at = id * 2654435761u & (d->size - 1);
-
-    while (d->slots[at].relation != NULL && d->slots[at].id != id)
-        at = (at + 1) & (d->size - 1);
-    return &d->slots[at];
 }
 
 const struct relation *pgoutput_relation(const struct pgoutput *d, uint32_t id)
 {
-    return find_slot(d, id)->relation;
+    return relations_find(d->relations, id);
 }
 
-static void grow(struct pgoutput *d)
-{
-    struct slot *old = d->slots;
-    size_t old_size = d->size;
+/* --- reading --- */
 
-    d->size *= 2;
-    d->slots = mem_alloc(d->size * sizeof *d->slots);
-    for (size_t i = 0; i < old_size; i++)
-        if (old[i].relation != NULL)
-            *find_slot(d, old[i].id) = old[i];
-    free(old);
+static int64_t read_time(struct bytes *r)
+{
+    return (int64_t)(bytes_u64(r) + (uint64_t)PG_EPOCH_US);
 }
 
-static bool same_columns(const struct relation *a, const struct relation *b)
+static uint32_t read_xid(struct bytes *r)
 {
-    if (a->column_count != b->column_count)
-        return false;
-    for (uint16_t i = 0; i < a->column_count; i++)
-        if (strcmp(a->columns[i].name, b->columns[i].name) != 0 || a->columns[i].key != b->columns[i].key || a->columns[i].type != b->columns[i].type ||
-            a->columns[i].typmod != b->columns[i].typmod)
-            return false;
-    return true;
-}
+    uint32_t xid = bytes_u32(r);
 
-static bool same_relation(const struct relation *a, const struct relation *b)
-{
-    return strcmp(a->schema, b->schema) == 0 && strcmp(a->name, b->name) == 0 && a->identity == b->identity && same_columns(a, b);
-}
-
-static struct relation *read_relation(struct pgoutput *d, struct reader *r)
-{
-    struct relation *rel = arena_zalloc(d->arena, sizeof *rel);
-
-    rel->id = read32(r);
-    rel->schema = arena_strdup(d->arena, read_string(r));
-    rel->name = arena_strdup(d->arena, read_string(r));
-    if (rel->schema[0] == '\0' && !r->bad)
-        rel->schema = "pg_catalog"; /* the protocol's abbreviation */
-    rel->identity = (enum identity)read8(r);
-    rel->column_count = read16(r);
-    if (!need(r, (size_t)rel->column_count * 10))
-        return NULL;
-    rel->columns = arena_zalloc(d->arena, (rel->column_count + 1u) * sizeof *rel->columns);
-    for (uint16_t i = 0; i < rel->column_count; i++) {
-        rel->columns[i].key = (read8(r) & 1) != 0;
-        rel->columns[i].name = arena_strdup(d->arena, read_string(r));
-        rel->columns[i].type = read32(r);
-        rel->columns[i].typmod = (int32_t)read32(r);
-    }
-    return r->bad || r->at != r->len || strchr("dnfi", (int)rel->identity) == NULL ? NULL : rel;
-}
-
-static enum err on_relation(struct pgoutput *d, struct reader *r, const char *raw, size_t raw_len, struct pgoutput_msg *m, struct fault *f)
-{
-    struct relation *rel = read_relation(d, r);
-    struct slot *slot;
-
-    if (rel == NULL)
-        return fault_set(f, ERR_PROTOCOL, "a table's description is malformed at byte %zu", r->at);
-    if (2 * (d->count + 1) > d->size)
-        grow(d);
-    slot = find_slot(d, rel->id);
-    m->changed = slot->relation == NULL || !same_relation(slot->relation, rel);
-    if (m->changed) {
-        rel->raw = arena_copy(d->arena, raw, raw_len);
-        rel->raw_len = (uint32_t)raw_len;
-        d->count += slot->relation == NULL;
-        slot->id = rel->id;
-        slot->relation = rel;
-    }
-    m->relation = slot->relation;
-    return ERR_OK;
+    if (xid == 0)
+        bytes_fail(r, "there is no transaction 0");
+    return xid;
 }
 
 /* --- rows --- */
 
-static const struct row *read_row(struct reader *r, struct arena *arena, const struct relation *rel)
+static inline void read_value(struct bytes *r, struct value *ret)
 {
-    uint16_t count = read16(r);
+    *ret = (struct value){NULL, VALUE_NULL};
+    switch (bytes_u8(r)) {
+    case 't':
+        ret->len = (int32_t)bytes_u32(r); /* beyond 2^31 it is beyond the message too */
+        if (bytes_has(r, (uint32_t)ret->len)) {
+            ret->data = r->at;
+            r->at += ret->len;
+        }
+        return;
+    case 'n':
+        return;
+    case 'u':
+        ret->len = VALUE_UNCHANGED;
+        return;
+    case 'b':
+        bytes_fail(r, "a value is binary, which was not asked for");
+        return;
+    default:
+        bytes_fail(r, "a value is of no known kind");
+    }
+}
+
+static const struct row *read_row(struct bytes *r, struct arena *arena, const struct relation *relation)
+{
+    uint16_t count = bytes_u16(r);
     struct row *row;
 
-    if (r->bad || count != rel->column_count) {
-        r->bad = true;
+    if (count != relation->column_count)
+        bytes_fail(r, "the row has not as many columns as its table");
+    if (r->wrong != NULL)
         return NULL;
-    }
     row = arena_alloc(arena, sizeof *row + count * sizeof *row->values);
     row->count = count;
-    for (uint16_t i = 0; i < count; i++) {
-        struct value *v = &row->values[i];
-        uint8_t kind = read8(r);
-        v->data = NULL;
-        if (kind == 'n') {
-            v->len = VALUE_NULL;
-        } else if (kind == 'u') {
-            v->len = VALUE_UNCHANGED;
-        } else if (kind == 't') {
-            uint32_t n = read32(r);
-            if (n > INT32_MAX || !need(r, n)) {
-                r->bad = true;
-                return NULL;
-            }
-            v->data = r->data + r->at;
-            v->len = (int32_t)n;
-            r->at += n;
-        } else {
-            r->bad = true;
-            return NULL;
-        }
-    }
+    for (uint16_t i = 0; i < count && r->wrong == NULL; i++)
+        read_value(r, &row->values[i]);
     return row;
 }
 
-static void read_tuples(struct reader *r, struct arena *arena, struct change *c)
+/* --- changes --- */
+
+static void read_old(struct bytes *r, struct arena *arena, struct change *c, uint8_t tag)
 {
-    uint8_t kind = read8(r);
+    if (tag != 'K' && tag != 'O')
+        bytes_fail(r, "a row is of no known kind");
+    c->old_is_key = tag == 'K';
+    c->old = read_row(r, arena, c->relation);
+}
+
+static void read_new(struct bytes *r, struct arena *arena, struct change *c, uint8_t tag)
+{
+    if (tag != 'N')
+        bytes_fail(r, "a new row is missing");
+    c->new = read_row(r, arena, c->relation);
+}
+
+static void read_rows(struct bytes *r, struct arena *arena, struct change *c)
+{
+    uint8_t tag = bytes_u8(r);
 
     if (c->kind == CHANGE_INSERT) {
-        r->bad = r->bad || kind != 'N';
-    } else if (kind == 'K' || kind == 'O') {
-        c->old_is_key = kind == 'K';
-        c->old = r->bad ? NULL : read_row(r, arena, c->relation);
-        if (c->kind == CHANGE_DELETE)
-            return;
-        kind = read8(r);
-        r->bad = r->bad || kind != 'N';
+        read_new(r, arena, c, tag);
+    } else if (c->kind == CHANGE_DELETE) {
+        read_old(r, arena, c, tag);
     } else {
-        r->bad = r->bad || kind != 'N' || c->kind == CHANGE_DELETE;
+        if (tag != 'N') {
+            read_old(r, arena, c, tag);
+            tag = bytes_u8(r);
+        }
+        read_new(r, arena, c, tag);
     }
-    if (!r->bad)
-        c->new = read_row(r, arena, c->relation);
 }
 
-static void read_truncate(const struct pgoutput *d, struct reader *r, struct arena *arena, struct change *c)
+static const struct relation *read_relation_id(const struct pgoutput *d, struct bytes *r)
 {
-    uint32_t count = read32(r);
+    uint32_t id = bytes_u32(r);
+    const struct relation *relation = r->wrong == NULL ? relations_find(d->relations, id) : NULL;
 
-    c->truncate_flags = read8(r);
-    if (!need(r, (size_t)count * 4))
-        return;
-    c->truncated = arena_alloc(arena, (count + 1u) * sizeof *c->truncated);
-    c->truncate_count = count;
-    for (uint32_t i = 0; i < count; i++) {
-        c->truncated[i] = pgoutput_relation(d, read32(r));
-        r->bad = r->bad || c->truncated[i] == NULL;
-    }
+    if (relation == NULL)
+        bytes_fail(r, "it names a table that was not described");
+    return relation;
 }
 
-static enum err on_change(struct pgoutput *d, struct arena *arena, struct reader *r, enum change_kind kind, const char *raw, size_t raw_len, struct pgoutput_msg *m,
-                          struct fault *f)
+static void read_truncate(const struct pgoutput *d, struct bytes *r, struct arena *arena, struct change *c)
+{
+    uint32_t count = bytes_u32(r);
+
+    c->truncate_flags = bytes_u8(r);
+    if ((c->truncate_flags & ~TRUNCATE_KNOWN_FLAGS) != 0)
+        bytes_fail(r, "TRUNCATE has flags that are not known");
+    if (count == 0)
+        bytes_fail(r, "TRUNCATE names no table");
+    if (!bytes_has(r, (size_t)count * sizeof(uint32_t)))
+        return;
+    c->truncated = arena_alloc(arena, count * sizeof *c->truncated);
+    c->truncate_count = count;
+    for (uint32_t i = 0; i < count && r->wrong == NULL; i++)
+        c->truncated[i] = read_relation_id(d, r);
+}
+
+static struct change *read_change(const struct pgoutput *d, struct bytes *r, struct arena *arena, enum change_kind kind)
 {
     struct change *c = arena_zalloc(arena, sizeof *c);
 
     c->kind = kind;
-    c->raw = raw;
-    c->raw_len = (uint32_t)raw_len;
     if (kind == CHANGE_TRUNCATE) {
         read_truncate(d, r, arena, c);
     } else {
-        uint32_t id = read32(r);
-        c->relation = pgoutput_relation(d, id);
-        if (c->relation == NULL)
-            return fault_set(f, ERR_PROTOCOL, "a change names table %u, which was not described", id);
-        read_tuples(r, arena, c);
+        c->relation = read_relation_id(d, r);
+        if (r->wrong == NULL)
+            read_rows(r, arena, c);
     }
-    if (r->bad || r->at != r->len)
-        return fault_set(f, ERR_PROTOCOL, "message '%c' is malformed at byte %zu of %zu", (char)kind, r->at, r->len);
-    m->change = c;
-    return ERR_OK;
+    return c;
 }
 
-/* --- messages --- */
+/* --- the other messages --- */
 
-static void on_transaction(struct pgoutput *d, struct reader *r, struct pgoutput_msg *m)
+static void read_begin(struct bytes *r, struct pgoutput_msg *m)
+{
+    m->lsn.v = bytes_u64(r);
+    m->commit_us = read_time(r);
+    m->xid = read_xid(r);
+    if (m->lsn.v == 0)
+        bytes_fail(r, "the transaction has no position");
+}
+
+static void read_commit(struct bytes *r, struct pgoutput_msg *m)
+{
+    if (bytes_u8(r) != 0)
+        bytes_fail(r, "COMMIT has flags that are not known");
+    m->lsn.v = bytes_u64(r);
+    m->end.v = bytes_u64(r);
+    m->commit_us = read_time(r);
+    if (!lsn_lt(m->lsn, m->end))
+        bytes_fail(r, "the commit record ends before it begins");
+}
+
+static void read_stream_start(struct bytes *r, struct pgoutput_msg *m)
+{
+    m->xid = read_xid(r);
+    m->first_segment = bytes_u8(r) != 0;
+}
+
+static void check_type(struct bytes *r)
+{
+    (void)bytes_u32(r);
+    (void)bytes_string(r);
+    (void)bytes_string(r);
+}
+
+static void check_logical_message(struct bytes *r)
+{
+    (void)bytes_u8(r);  /* whether it belongs to a transaction */
+    (void)bytes_u64(r); /* its position */
+    (void)bytes_string(r);
+    bytes_skip(r, bytes_u32(r));
+}
+
+/* --- one message --- */
+
+static void read_body(const struct pgoutput *d, struct bytes *r, struct arena *arena, struct pgoutput_msg *m)
 {
     switch (m->kind) {
-    case PGOUTPUT_BEGIN:
-        m->lsn.v = read64(r);
-        m->commit_us = read_time(r);
-        m->xid = read32(r);
-        return;
-    case PGOUTPUT_STREAM_COMMIT:
-        m->xid = read32(r);
-        /* fall through */
-    case PGOUTPUT_COMMIT:
-        (void)read8(r);
-        m->lsn.v = read64(r);
-        m->end.v = read64(r);
-        m->commit_us = read_time(r);
-        return;
-    case PGOUTPUT_STREAM_START:
-        m->xid = read32(r);
-        m->first_segment = read8(r) != 0;
-        d->in_stream = true;
-        return;
-    case PGOUTPUT_STREAM_STOP:
-        d->in_stream = false;
-        return;
-    case PGOUTPUT_STREAM_ABORT:
-        m->xid = read32(r);
-        m->subxid = read32(r);
-        return;
-    case PGOUTPUT_ORIGIN:
-        (void)read64(r);
-        m->origin = read_string(r);
-        return;
-    default:
-        r->bad = true;
-    }
-}
-
-/* Inside a streamed segment these carry the transaction's id behind the kind. */
-static bool carries_xid(char kind)
-{
-    return strchr("RYIUDTM", kind) != NULL;
-}
-
-static const char *without_xid(struct arena *arena, const char *data, size_t len)
-{
-    char *copy = arena_alloc(arena, len - 4);
-
-    copy[0] = data[0];
-    memcpy(copy + 1, data + 5, len - 5);
-    return copy;
-}
-
-enum err pgoutput_decode(struct pgoutput *d, struct arena *arena, const char *data, size_t len, struct pgoutput_msg *ret, struct fault *f)
-{
-    struct pgoutput_msg m = {0};
-    struct reader r = {data, len, 1, false};
-
-    if (len == 0)
-        return fault_set(f, ERR_PROTOCOL, "an empty message");
-    if (d->in_stream && carries_xid(data[0])) {
-        m.xid = read32(&r);
-        if (r.bad)
-            return fault_set(f, ERR_PROTOCOL, "message '%c' ends in its transaction id", data[0]);
-        data = without_xid(arena, data, len);
-        len -= 4;
-        r = (struct reader){data, len, 1, false};
-    }
-    m.kind = (enum pgoutput_kind)data[0];
-    switch (m.kind) {
-    case PGOUTPUT_RELATION:
-        TRY(on_relation(d, &r, data, len, &m, f));
-        break;
     case PGOUTPUT_INSERT:
     case PGOUTPUT_UPDATE:
     case PGOUTPUT_DELETE:
     case PGOUTPUT_TRUNCATE:
-        TRY(on_change(d, arena, &r, (enum change_kind)m.kind, data, len, &m, f));
-        break;
+        m->change = read_change(d, r, arena, (enum change_kind)m->kind);
+        return;
+    case PGOUTPUT_BEGIN:
+        read_begin(r, m);
+        return;
+    case PGOUTPUT_COMMIT:
+        read_commit(r, m);
+        return;
+    case PGOUTPUT_RELATION:
+        relations_check(r);
+        return;
+    case PGOUTPUT_ORIGIN:
+        m->lsn.v = bytes_u64(r);
+        m->origin = bytes_string(r);
+        return;
     case PGOUTPUT_TYPE:
+        check_type(r);
+        return;
     case PGOUTPUT_MESSAGE:
-        break;
-    default:
-        on_transaction(d, &r, &m);
-        if (r.bad || r.at != r.len)
-            return fault_set(f, ERR_PROTOCOL, "message 0x%02x is malformed at byte %zu of %zu", (unsigned char)data[0], r.at, len);
+        check_logical_message(r);
+        return;
+    case PGOUTPUT_STREAM_START:
+        read_stream_start(r, m);
+        return;
+    case PGOUTPUT_STREAM_STOP:
+        return;
+    case PGOUTPUT_STREAM_COMMIT:
+        m->xid = read_xid(r);
+        read_commit(r, m);
+        return;
+    case PGOUTPUT_STREAM_ABORT:
+        m->xid = read_xid(r);
+        m->subxid = read_xid(r);
+        return;
     }
+    bytes_fail(r, "it is of no known kind");
+}
+
+/* Inside a streamed segment the transaction's id stands between the kind and the body. */
+static bool carries_xid(enum pgoutput_kind kind)
+{
+    switch (kind) {
+    case PGOUTPUT_RELATION:
+    case PGOUTPUT_TYPE:
+    case PGOUTPUT_INSERT:
+    case PGOUTPUT_UPDATE:
+    case PGOUTPUT_DELETE:
+    case PGOUTPUT_TRUNCATE:
+    case PGOUTPUT_MESSAGE:
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* A segment holds changes, what they need, and where they came from, until its STREAM STOP. */
+static bool in_place(const struct pgoutput *d, enum pgoutput_kind kind)
+{
+    if (!d->in_segment)
+        return kind != PGOUTPUT_STREAM_STOP;
+    return carries_xid(kind) || kind == PGOUTPUT_ORIGIN || kind == PGOUTPUT_STREAM_STOP;
+}
+
+static const char *raw_copy(struct arena *arena, enum pgoutput_kind kind, const char *body, size_t body_len)
+{
+    char *raw = arena_alloc(arena, 1 + body_len);
+
+    raw[0] = (char)kind;
+    memcpy(raw + 1, body, body_len);
+    return raw;
+}
+
+/* The message is good: what follows from it, for the decoder and for what is handed out. */
+static void settle(struct pgoutput *d, struct arena *arena, const char *data, const char *body, size_t body_len,
+                   struct pgoutput_msg *m)
+{
+    if (m->change != NULL) {
+        m->change->raw = d->in_segment ? raw_copy(arena, m->kind, body, body_len) : data;
+        m->change->raw_len = (uint32_t)(1 + body_len);
+    } else if (m->kind == PGOUTPUT_RELATION) {
+        m->relation = relations_learn(d->relations, body, body_len, &m->changed);
+    } else if (m->kind == PGOUTPUT_STREAM_START) {
+        d->in_segment = true;
+    } else if (m->kind == PGOUTPUT_STREAM_STOP) {
+        d->in_segment = false;
+    }
+}
+
+static enum err malformed(const struct bytes *r, struct fault *f)
+{
+    unsigned char kind = (unsigned char)r->start[0];
+
+    return fault_set(f, ERR_PROTOCOL, "message '%c' (0x%02x) of %zu bytes, at byte %zu: %s",
+                     kind > ' ' && kind < 0x7f ? kind : '?', kind, (size_t)(r->end - r->start),
+                     (size_t)(r->at - r->start), r->wrong);
+}
+
+enum err pgoutput_decode(struct pgoutput *d, struct arena *arena, const char *data, size_t len,
+                         struct pgoutput_msg *ret, struct fault *f)
+{
+    struct pgoutput_msg m = {0};
+    struct bytes r;
+    const char *body;
+
+    if (len == 0 || len > INT32_MAX)
+        return fault_set(f, ERR_PROTOCOL, "a message of %zu bytes", len);
+    r = (struct bytes){data, data + 1, data + len, NULL};
+    m.kind = (enum pgoutput_kind)(unsigned char)data[0];
+    if (!in_place(d, m.kind))
+        bytes_fail(&r, d->in_segment ? "it has no place in a streamed segment" : "it stands outside of any segment");
+    if (d->in_segment && carries_xid(m.kind))
+        m.xid = read_xid(&r);
+    body = r.at;
+    if (r.wrong == NULL)
+        read_body(d, &r, arena, &m);
+    if (r.at != r.end)
+        bytes_fail(&r, "it goes on behind its end");
+    if (r.wrong != NULL)
+        return malformed(&r, f);
+    settle(d, arena, data, body, (size_t)(r.end - body), &m);
     *ret = m;
     return ERR_OK;
 }
 
+/* --- frames --- */
+
 enum err pgoutput_frame_decode(const char *data, size_t len, struct pgoutput_frame *ret, struct fault *f)
 {
-    struct reader r = {data, len, 1, false};
     struct pgoutput_frame frame = {0};
+    struct bytes r;
 
-    if (len > 0)
-        frame.kind = data[0];
+    if (len == 0)
+        return fault_set(f, ERR_PROTOCOL, "a replication frame of no bytes");
+    r = (struct bytes){data, data, data + len, NULL};
+    frame.kind = (char)bytes_u8(&r);
     if (frame.kind == 'w') {
-        frame.start.v = read64(&r);
-        frame.wal_end.v = read64(&r);
+        frame.start.v = bytes_u64(&r);
+        frame.wal_end.v = bytes_u64(&r);
         frame.sent_us = read_time(&r);
-        frame.data = data + r.at;
-        frame.len = len - r.at;
+        frame.data = r.at;
+        frame.len = (size_t)(r.end - r.at);
     } else if (frame.kind == 'k') {
-        frame.wal_end.v = read64(&r);
+        frame.wal_end.v = bytes_u64(&r);
         frame.sent_us = read_time(&r);
-        frame.reply_wanted = read8(&r) != 0;
-        r.bad = r.bad || r.at != len;
+        frame.reply_wanted = bytes_u8(&r) != 0;
+        if (r.at != r.end)
+            bytes_fail(&r, "it goes on behind its end");
     } else {
-        r.bad = true;
+        bytes_fail(&r, "a replication frame is of no known kind");
     }
-    if (r.bad)
-        return fault_set(f, ERR_PROTOCOL, "a replication frame is malformed");
+    if (r.wrong != NULL)
+        return malformed(&r, f);
     *ret = frame;
     return ERR_OK;
 }
 
 static void put64(char *at, uint64_t v)
 {
-    v = __builtin_bswap64(v);
+    v = htobe64(v);
     memcpy(at, &v, sizeof v);
 }
 
-void pgoutput_feedback_encode(char out[PGOUTPUT_FEEDBACK_SIZE], struct lsn received, struct lsn durable, int64_t now_us, bool reply_wanted)
+void pgoutput_feedback_encode(char out[PGOUTPUT_FEEDBACK_SIZE], struct lsn received, struct lsn durable, int64_t now_us,
+                              bool reply_wanted)
 {
     out[0] = 'r';
     put64(out + 1, received.v);
-    put64(out + 9, durable.v);
-    put64(out + 17, durable.v);
-    put64(out + 25, (uint64_t)(now_us - PG_EPOCH_US));
-    out[33] = reply_wanted;
+    put64(out + 9, durable.v);  /* flushed: what the slot may forget */
+    put64(out + 17, durable.v); /* applied */
+    put64(out + 25, (uint64_t)now_us - (uint64_t)PG_EPOCH_US);
+    out[33] = (char)reply_wanted;
 }

@@ -1,8 +1,9 @@
 /* wire/pgoutput.h — PostgreSQL's logical replication messages, protocol versions 1 and 2, decoded. Pure: no I/O.
  *
- * Source: PostgreSQL manual, "Logical Replication Message Formats"; src/backend/replication/logical/proto.c. The decoder
- * never trusts a length or a count: a malformed message is ERR_PROTOCOL, and nothing of it is used. It keeps the
- * relations it was told of (a RELATION message comes before the first change that names it, again after any DDL). */
+ * Source: PostgreSQL manual, "Logical Replication Message Formats"; src/backend/replication/logical/proto.c; in short
+ * docs/formats/pgoutput.md. The decoder never trusts a length or a count: a malformed message is ERR_PROTOCOL, nothing
+ * of it is used, and the decoder is as it was. It keeps the relations it was told of (a RELATION message comes before
+ * the first change that names it, and again whenever the server thinks so). */
 #ifndef LEAT_WIRE_PGOUTPUT_H
 #define LEAT_WIRE_PGOUTPUT_H
 
@@ -31,23 +32,24 @@ struct pgoutput_msg {
     uint32_t xid;          /* BEGIN, STREAM_*: top-level; changes inside a stream: the (sub)transaction's own */
     uint32_t subxid;       /* STREAM_ABORT: what aborted (equal to xid: all of it) */
     bool first_segment;    /* STREAM_START */
-    struct lsn lsn;        /* BEGIN: of the commit record (its start); COMMIT, STREAM_COMMIT: the same */
+    struct lsn lsn;        /* BEGIN: of the commit record (its start); COMMIT, STREAM_COMMIT: the same; ORIGIN: there */
     struct lsn end;        /* COMMIT, STREAM_COMMIT: end of the commit record */
     int64_t commit_us;     /* BEGIN, COMMIT, STREAM_COMMIT: microseconds since 1970 */
-    const char *origin;    /* ORIGIN */
+    const char *origin;    /* ORIGIN: its name, inside `data` */
     struct change *change; /* INSERT, UPDATE, DELETE, TRUNCATE: in the arena given */
-    const struct relation *relation; /* RELATION: the new description; changed says whether it differs from the last one */
-    bool changed;
+    const struct relation *relation; /* RELATION: the description that now holds */
+    bool changed;          /* it is the first of its table, or differs from the one before; else it is the one before */
 };
 
 struct pgoutput;
-/* Relations live as long as the decoder. */
+/* One decoder reads one stream, from its start. Relations live as long as the decoder. */
 struct pgoutput *pgoutput_new(void);
 void pgoutput_free(struct pgoutput *d);
 AUTO_DEFINE(pgoutput)
 /* Decodes one message. `data` must outlive the change made of it (its values point there); rows and changes are made in
  * `arena`. Inside a streamed segment (between STREAM_START and STREAM_STOP, which the decoder follows) every message
- * carries an xid; the change's `raw` is then a copy in `arena` without it, so that `raw` always reads as protocol 1. */
+ * carries an xid; the change's `raw` is then a copy in `arena` without it, so that `raw` always reads as protocol 1.
+ * TYPE and MESSAGE are checked and otherwise passed over: values come as text, and messages are not asked for. */
 MUST_USE enum err pgoutput_decode(struct pgoutput *d, struct arena *arena, const char *data, size_t len,
                                   struct pgoutput_msg *ret, struct fault *f);
 /* The relation last described under this id, or NULL. */
@@ -65,7 +67,8 @@ struct pgoutput_frame {
 };
 MUST_USE enum err pgoutput_frame_decode(const char *data, size_t len, struct pgoutput_frame *ret, struct fault *f);
 #define PGOUTPUT_FEEDBACK_SIZE 34
-/* A standby status update: received, flushed and applied all say `durable`; except received. */
-void pgoutput_feedback_encode(char out[PGOUTPUT_FEEDBACK_SIZE], struct lsn received, struct lsn durable, int64_t now_us, bool reply_wanted);
+/* A standby status update: what was received, and `durable` for both flushed and applied. now_us: since 1970. */
+void pgoutput_feedback_encode(char out[PGOUTPUT_FEEDBACK_SIZE], struct lsn received, struct lsn durable, int64_t now_us,
+                              bool reply_wanted);
 
 #endif
