@@ -77,7 +77,7 @@ examine_run examine_wal_level, examine_slots, examine_senders, examine_slot_limi
 examine_run examine_replication_right, examine_create_source, examine_create_target, examine_owners, examine_row_security, examine_replica_role,
     examine_roles, examine_ddl_detection, examine_way_back;
 /* examine_tables.c: the chosen tables */
-examine_run examine_chosen, examine_size, examine_foreign_keys, examine_large_objects;
+examine_run examine_chosen, examine_size, examine_foreign_keys, examine_large_objects, examine_sequences;
 /* examine_target.c: what the target has to have, and what it must not */
 examine_run examine_target_empty, examine_extensions, examine_tablespaces;
 /* examine_collations.c: by which rules text is sorted */

@@ -5,6 +5,8 @@
 #include "sql_embedded.h"
 #include "store/postgres/examine_internal.h"
 
+#define SEQUENCES_AT_ONCE 200
+
 static const char *size_text(struct arena *a, int64_t bytes)
 {
     static const char *const units[] = {"bytes", "kB", "MB", "GB", "TB", "PB"};
@@ -73,6 +75,44 @@ enum err examine_foreign_keys(struct examine *e, const struct examine_check *c, 
                          arena_format(e->arena, "add %s.%s to `include` in leat.yaml; or %s", PQgetvalue(r, i, 3), PQgetvalue(r, i, 4), PQgetvalue(r, i, 5)),
                          "foreign key %s refers to %s.%s, which is not chosen: on the target it cannot hold", PQgetvalue(r, i, 2), PQgetvalue(r, i, 3), PQgetvalue(r, i, 4));
     }
+    return ERR_OK;
+}
+
+/* --- sequences --- */
+
+/* Chosen sequences of `all` from row `from` on, at most SEQUENCES_AT_ONCE, as an array; returns the row after them. */
+static int next_sequences(struct examine *e, const PGresult *all, int from, struct buf *oids)
+{
+    int n = 0;
+    int i = from;
+
+    buf_clear(oids);
+    buf_addc(oids, '{');
+    for (; i < PQntuples(all) && n < SEQUENCES_AT_ONCE; i++)
+        if (config_chooses(e->store, PQgetvalue(all, i, 0), PQgetvalue(all, i, 1)))
+            buf_addf(oids, "%s%s", n++ > 0 ? "," : "", PQgetvalue(all, i, 2));
+    buf_addc(oids, '}');
+    return i;
+}
+
+enum err examine_sequences(struct examine *e, const struct examine_check *c, struct fault *f)
+{
+    struct pg *pg = examine_source(e)->pg;
+    AUTO_RESULT *all = NULL;
+    AUTO_BUF oids = {0};
+    int told = 0;
+
+    TRY(pg_exec(pg, SQL_EXAMINE_SEQUENCES, &all, f));
+    for (int i = 0; i < PQntuples(all);) {
+        AUTO_RESULT *r = NULL;
+        i = next_sequences(e, all, i, &oids);
+        const char *params[] = {buf_cstr(&oids)};
+        TRY(pg_query(pg, SQL_EXAMINE_SEQUENCES_END, 1, params, &r, f));
+        for (int k = 0; k < PQntuples(r); k++, told++)
+            examine_tell(e, REMARK_FOUND, c->id, arena_format(e->arena, "%s.%s", PQgetvalue(r, k, 0), PQgetvalue(r, k, 1)), PQgetvalue(r, k, 3), "%s", PQgetvalue(r, k, 2));
+    }
+    if (told == 0)
+        examine_fine(e, c->id, "source", "no sequence is near its end");
     return ERR_OK;
 }
 
