@@ -1,4 +1,9 @@
--- Every sequence that has been used, outside CYCLE ones (they move inside the switch only).
-SELECT s.schemaname, s.sequencename, s.last_value, s.increment_by, s.cache_size, s.min_value, s.max_value
-FROM pg_catalog.pg_sequences s
-WHERE s.last_value IS NOT NULL AND NOT s.cycle AND s.schemaname <> 'leat'
+-- $1 oid: the next sequences after it that have been used, at most 500 (each is locked until the statement ends). Outside CYCLE ones,
+-- which move inside the switch only.
+SELECT n.nspname, c.relname, pg_catalog.pg_sequence_last_value(c.oid), s.seqincrement, s.seqcache, s.seqmin, s.seqmax, c.oid
+FROM pg_catalog.pg_sequence s
+JOIN pg_catalog.pg_class c ON c.oid = s.seqrelid
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE s.seqrelid > $1::pg_catalog.oid AND NOT s.seqcycle AND n.nspname <> 'leat' AND c.relpersistence <> 't'
+ORDER BY s.seqrelid
+LIMIT 500

@@ -33,7 +33,9 @@ static int64_t shifted_wall_us(void)
 
 static void real_sleep_us(int64_t us)
 {
-    usleep((useconds_t)us);
+    struct timespec ts = {.tv_sec = us / 1000000, .tv_nsec = us % 1000000 * 1000};
+
+    nanosleep(&ts, NULL);
 }
 
 static const struct world_ops shifted = {

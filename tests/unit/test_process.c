@@ -1,4 +1,5 @@
-/* Other programs: what they say and how they end, that they are given what they need and nothing else, and that none stays. */
+/* Other programs: what they say and how they end, that they are given what they need and nothing else, and that none
+ * stays. */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -17,7 +18,8 @@
 #include "base/process.h"
 #include "base/world.h"
 
-static enum err run_shell(const char *script, const char *const *env, struct buf *out, struct buf *err, int *status, struct fault *f)
+static enum err run_shell(const char *script, const char *const *env, struct buf *out, struct buf *err, int *status,
+                          struct fault *f)
 {
     const char *const argv[] = {"sh", "-c", script, NULL};
     struct process p = {.argv = argv, .env = env, .timeout_us = 30000000};
@@ -51,7 +53,9 @@ static void test_much_output(void **state)
     int status = -1;
 
     (void)state;
-    assert_int_equal(run_shell("(yes e | head -c 3000000) >&2 & yes o | head -c 3000000; wait; printf last", NULL, &out, &err, &status, &f), ERR_OK);
+    assert_int_equal(run_shell("(yes e | head -c 3000000) >&2 & yes o | head -c 3000000; wait; printf last", NULL, &out,
+                               &err, &status, &f),
+                     ERR_OK);
     assert_int_equal(status, 0);
     assert_int_equal(out.len, 3000004);
     assert_memory_equal(out.data + out.len - 4, "last", 4);
@@ -82,7 +86,9 @@ static void test_environment(void **state)
     setenv("LEAT_TEST_A", "old", 1);
     setenv("LEAT_TEST_B", "old", 1);
     setenv("LEAT_TEST_C", "kept", 1);
-    assert_int_equal(run_shell("echo \"$LEAT_TEST_A|${LEAT_TEST_B-gone}|$LEAT_TEST_C|${LEAT_TEST_D-gone}\"", env, &out, NULL, &status, &f), ERR_OK);
+    assert_int_equal(run_shell("echo \"$LEAT_TEST_A|${LEAT_TEST_B-gone}|$LEAT_TEST_C|${LEAT_TEST_D-gone}\"", env, &out,
+                               NULL, &status, &f),
+                     ERR_OK);
     assert_string_equal(buf_cstr(&out), "new = value|gone|kept|\n");
     assert_string_equal(getenv("LEAT_TEST_A"), "old");
 }
@@ -102,7 +108,10 @@ static void test_inherits_nothing(void **state)
     sigaddset(&blocked, SIGTERM);
     sigprocmask(SIG_BLOCK, &blocked, &before);
     signal(SIGPIPE, SIG_IGN);
-    assert_int_equal(run_shell("cat; grep -E '^Sig(Blk|Ign)' /proc/self/status | tr -d '\\n'; echo; (cd /proc/$$/fd && echo *)", NULL, &out, NULL, &status, &f), ERR_OK);
+    assert_int_equal(
+        run_shell("cat; grep -E '^Sig(Blk|Ign)' /proc/self/status | tr -d '\\n'; echo; (cd /proc/$$/fd && echo *)",
+                  NULL, &out, NULL, &status, &f),
+        ERR_OK);
     signal(SIGPIPE, SIG_DFL);
     sigprocmask(SIG_SETMASK, &before, NULL);
     close(leak);

@@ -66,6 +66,21 @@ static void image_fini(struct image *image)
         free(image->files[i].data);
 }
 
+static uint64_t bytes_in(const char *path)
+{
+    DIR *dir = opendir(path);
+    struct dirent *entry;
+    struct stat st;
+    uint64_t bytes = 0;
+
+    assert_non_null(dir);
+    while ((entry = readdir(dir)) != NULL)
+        if (strstr(entry->d_name, ".spool") != NULL && fstatat(dirfd(dir), entry->d_name, &st, 0) == 0)
+            bytes += (uint64_t)st.st_size;
+    closedir(dir);
+    return bytes;
+}
+
 /* Opens and reads all; ret_last as read_all, ret_end what the spool says. */
 static enum err open_and_read(const char *dir, const struct recipe *recipe, uint64_t *ret_last, struct lsn *ret_end,
                               struct fault *f)
@@ -76,6 +91,7 @@ static enum err open_and_read(const char *dir, const struct recipe *recipe, uint
     TRY(spool_file_open_sized(dir, NO_LIMIT, SMALL, &fake, &s, f));
     err = read_all(s, recipe, 5000, 0, ret_last, f);
     *ret_end = s->ops->end(s);
+    assert_int_equal(s->ops->bytes(s), bytes_in(dir)); /* nothing torn is left */
     s->ops->free(s);
     return err;
 }

@@ -37,8 +37,8 @@ struct store_stream {
     struct streamed *streamed; /* streamed transactions in progress; NULL with protocol 1 */
     uint32_t segment_xid;      /* of the streamed segment being received, 0: none */
     struct streamed_reader *replay; /* of a streamed transaction that committed, being read back ... */
-    struct pgoutput **replay_decoders; /* ... by a decoder of its own (the last one): a streamed transaction brings its */
-    size_t replay_decoder_count;       /* descriptions along. Kept, since changes point to their relations. */
+    struct pgoutput *replay_decoder; /* ... by a decoder of its own: a streamed transaction brings its descriptions along, which
+                                        may be older than what the stream has said since */
     struct lsn replay_end;
     int64_t replay_commit_us;
     struct lsn received;
@@ -74,6 +74,7 @@ enum err pg_stream_open(struct store *s, struct lsn from, struct store_stream **
 
     st->store = s;
     st->decoder = pgoutput_new();
+    st->replay_decoder = pgoutput_new();
     err = pg_connect_replication(s->store->source, SIDE_SOURCE, "forward stream", &st->pg, f);
     if (err == ERR_OK)
         err = start(st, from, f);
@@ -95,9 +96,7 @@ void pg_stream_close(struct store_stream *st)
     streamed_free(st->streamed);
     parcel_free(st->parcel);
     pg_free(st->pg);
-    for (size_t i = 0; i < st->replay_decoder_count; i++)
-        pgoutput_free(st->replay_decoders[i]);
-    free(st->replay_decoders);
+    pgoutput_free(st->replay_decoder);
     pgoutput_free(st->decoder); /* relations die with it: the engine has let go of every parcel by now */
     free(st);
 }
@@ -175,11 +174,9 @@ static enum err on_change(struct store_stream *st, const struct pgoutput_msg *m,
 
 static enum err on_stream_commit(struct store_stream *st, const struct pgoutput_msg *m, struct fault *f)
 {
-    if (st->in_txn || st->segment_xid != 0)
-        return fault_set(f, ERR_PROTOCOL, "STREAM COMMIT inside a transaction");
+    if (st->streamed == NULL || st->in_txn || st->segment_xid != 0)
+        return fault_set(f, ERR_PROTOCOL, "STREAM COMMIT out of place");
     TRY(streamed_commit(st->streamed, m->xid, &st->replay, f));
-    st->replay_decoders = mem_grow(st->replay_decoders, (st->replay_decoder_count + 1) * sizeof(struct pgoutput *));
-    st->replay_decoders[st->replay_decoder_count++] = pgoutput_new();
     st->replay_end = m->end;
     st->replay_commit_us = m->commit_us;
     open_txn(st, m);
@@ -212,6 +209,8 @@ static enum err on_message(struct store_stream *st, const struct pgoutput_msg *m
     case PGOUTPUT_STREAM_COMMIT:
         return on_stream_commit(st, m, f);
     case PGOUTPUT_STREAM_ABORT:
+        if (st->streamed == NULL)
+            return fault_set(f, ERR_PROTOCOL, "STREAM ABORT out of place");
         return streamed_abort(st->streamed, m->xid, m->subxid, f);
     case PGOUTPUT_RELATION:
         if (st->segment_xid == 0)
@@ -258,7 +257,7 @@ static enum err replay_some(struct store_stream *st, struct fault *f)
             finish_txn(st, st->replay_end, st->replay_commit_us);
             return ERR_OK;
         }
-        TRY(pgoutput_decode(st->replay_decoders[st->replay_decoder_count - 1], st->parcel->arena, raw, len, &m, f));
+        TRY(pgoutput_decode(st->replay_decoder, st->parcel->arena, raw, len, &m, f));
         if (m.change != NULL)
             txn_add_change(st->parcel, txn_here(st), m.change);
     }
@@ -278,6 +277,18 @@ static void hand_on(struct store_stream *st, struct parcel **ret)
     (*ret)->received_us = world_mono_us();
     st->parcel = parcel_new();
     st->open = NULL;
+}
+
+/* The server ended the stream. What it cannot decode now it cannot decode later: the slot is of no use any more. */
+static enum err ended(struct store_stream *st, const PGresult *r, struct fault *f)
+{
+    struct fault why = {0};
+    enum err err = pg_fault(st->pg, r, "START_REPLICATION", &why);
+
+    if (err == ERR_SOURCE_SQL)
+        return fault_set(f, ERR_SLOT_LOST, "the source cannot decode its log any further: %.1500s", why.why);
+    *f = why;
+    return err;
 }
 
 /* Reads frames that are already here. *ret_more is false once nothing complete is left. */
@@ -306,7 +317,7 @@ static enum err read_buffered(struct store_stream *st, bool *ret_more, struct fa
         }
         if (n == -1) {
             AUTO_RESULT *r = PQgetResult(st->pg->conn);
-            TRY(pg_fault(st->pg, r, "START_REPLICATION", f));
+            return ended(st, r, f);
         }
         return lost(st, f);
     }

@@ -129,31 +129,48 @@ static void add_sequence(struct buf *list, const PGresult *r, int row)
     buf_addf(list, "%s(%s,%s,%" PRId64 "::pg_catalog.int8,%" PRId64 "::pg_catalog.int8)", list->len > 0 ? "," : "", pg_quote_literal(a, pg_get(r, row, 0)), pg_quote_literal(a, pg_get(r, row, 1)), value, increment);
 }
 
-/* One statement reads all on the source, one sets all on the target; a value only ever moves the way the sequence counts, and
- * only while the lease is ours (its row is locked by the same statement). CYCLE sequences move inside the switch only. */
-enum err pg_watcher_sequences(struct store_watcher *w, uint64_t *ret_moved, struct fault *f)
+/* Sets a portion; one statement, and only while the lease is ours (its row is locked by the same statement). */
+static enum err set_sequences(struct store_watcher *w, const char *wanted, uint64_t *moved, struct fault *f)
 {
     AUTO(arena) *a = arena_new(4096);
-    AUTO_RESULT *r = NULL;
     AUTO_RESULT *set = NULL;
-    AUTO_BUF list = {0};
 
-    *ret_moved = 0;
-    TRY(pg_exec(w->source, SQL_SEQUENCES, &r, f));
-    for (int i = 0; i < PQntuples(r); i++)
-        if (!PQgetisnull(r, i, 2))
-            add_sequence(&list, r, i);
-    if (list.len == 0)
-        return ERR_OK;
     TRY(pg_execf(w->target, &set, f,
-                 "WITH lease AS MATERIALIZED (SELECT 1 FROM leat.lease WHERE migration = %s AND store = %s AND token = %" PRId64 " FOR SHARE),"
+                 "WITH lease AS (SELECT 1 FROM leat.lease WHERE migration = %s AND store = %s AND token = %" PRId64 " FOR SHARE),"
                  " wanted(nsp, name, value, step) AS (VALUES %s)"
                  " SELECT pg_catalog.setval(c.oid::pg_catalog.regclass, w.value) FROM lease, wanted w JOIN pg_catalog.pg_namespace n ON n.nspname = w.nsp"
                  " JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = w.name AND c.relkind = 'S'"
-                 " JOIN pg_catalog.pg_sequences s ON s.schemaname = w.nsp AND s.sequencename = w.name"
-                 " WHERE s.last_value IS NULL OR (w.step > 0 AND w.value > s.last_value) OR (w.step < 0 AND w.value < s.last_value)",
-                 pg_quote_literal(a, w->store->migration), pg_quote_literal(a, w->store->name), w->store->token, buf_cstr(&list)));
-    *ret_moved = (uint64_t)PQntuples(set);
+                 " WHERE coalesce(CASE WHEN w.step > 0 THEN w.value > pg_catalog.pg_sequence_last_value(c.oid)"
+                 " ELSE w.value < pg_catalog.pg_sequence_last_value(c.oid) END, true)",
+                 pg_quote_literal(a, w->store->migration), pg_quote_literal(a, w->store->name), w->store->token, wanted));
+    *moved += (uint64_t)PQntuples(set);
+    return ERR_OK;
+}
+
+/* In portions: every sequence asked is locked until its statement ends. A value only ever moves the way the sequence counts.
+ * CYCLE sequences move inside the switch only. */
+enum err pg_watcher_sequences(struct store_watcher *w, uint64_t *ret_moved, struct fault *f)
+{
+    char after[16] = "0";
+    uint64_t moved = 0;
+    int rows;
+
+    do {
+        const char *params[] = {after};
+        AUTO_RESULT *r = NULL;
+        AUTO_BUF wanted = {0};
+
+        TRY(pg_query(w->source, SQL_SEQUENCES, 1, params, &r, f));
+        rows = PQntuples(r);
+        for (int i = 0; i < rows; i++)
+            if (!PQgetisnull(r, i, 2))
+                add_sequence(&wanted, r, i);
+        if (wanted.len > 0)
+            TRY(set_sequences(w, buf_cstr(&wanted), &moved, f));
+        if (rows > 0)
+            snprintf(after, sizeof after, "%s", PQgetvalue(r, rows - 1, 7));
+    } while (rows == 500);
+    *ret_moved = moved;
     return ERR_OK;
 }
 
