@@ -42,6 +42,15 @@ struct config_gates {
     int64_t observe_us;
 };
 
+/* A key that was given or has a default, by its path ("services.web.share", "gates.errors.margin"). So the keys that only
+ * later releases read are kept, too. Values of a `source` or `target` may hold a password. */
+struct config_value {
+    const char *path;
+    const char **items; /* as written, ${NAME} replaced; one, or those of a list */
+    size_t count;
+    int line, column;   /* 0: it is the default */
+};
+
 struct config {
     const char *path;
     const char *migration;    /* same alphabet and length as a store's name */
@@ -49,6 +58,8 @@ struct config {
     size_t store_count;
     struct config_limits limits;
     struct config_gates gates;
+    struct config_value *values;
+    size_t value_count;
     struct arena *arena;
 };
 
@@ -58,14 +69,19 @@ MUST_USE enum err config_parse(const char *path, const char *text, size_t len, s
 void config_free(struct config *c);
 AUTO_DEFINE(config)
 const struct config_store *config_store_find(const struct config *c, const char *name); /* NULL: none */
-/* The DSN without its password, for output. In the arena. */
+const struct config_value *config_value(const struct config *c, const char *path); /* NULL: not given, and no default */
+/* The DSN without its passwords, for output; also of a DSN that is not well-formed. In the arena. */
 const char *config_dsn_public(struct arena *a, const char *dsn);
-/* "250ms", "1s", "10m", "7d" → microseconds; "20GB", "512MB" → bytes (powers of 1024). False when not such. */
+/* Whether it may name a migration, store or service: [a-z][a-z0-9_-]{0,31}. */
+bool config_name_ok(const char *text);
+/* "250ms", "1s", "10m", "7d" (units us ms s m h d) → microseconds; "20GB", "512MB" (units B kB MB GB TB, powers of 1024)
+ * → bytes. A whole number and a unit, or 0; nothing else. False when not such. */
 bool config_parse_duration(const char *text, int64_t *ret_us);
 bool config_parse_size(const char *text, int64_t *ret_bytes);
 /* Whether schema.table is chosen by the store's include and exclude patterns. */
 bool config_chooses(const struct config_store *s, const char *schema, const char *table);
-/* The reference of all keys, as Markdown (docs/leat.yaml.md is made of it) and the commented file `leat init` writes. */
+/* The reference of all keys, as Markdown (docs/leat.yaml.md is it), and the commented file `leat init` writes; from and to
+ * may be NULL: then their lines are left to be filled in. */
 void config_reference(struct buf *out);
 void config_template(struct buf *out, const char *migration, const char *store, const char *from, const char *to);
 
