@@ -12,8 +12,8 @@
 
 #include "base/world.h"
 
-#define TICK_MS 50                    /* how soon *stop is seen; and the child's end, where the kernel has no pidfd */
-#define GRACE_US ((int64_t)2000000)   /* between SIGTERM and SIGKILL */
+#define TICK_MS 50                  /* how soon *stop is seen; and the child's end, where the kernel has no pidfd */
+#define GRACE_US ((int64_t)2000000) /* between SIGTERM and SIGKILL */
 #define READ_SIZE 65536
 #define DRAIN_READS 64
 
@@ -131,7 +131,8 @@ static void close_all(struct launch *l)
     }
 }
 
-/* Descriptors above 2, so that dup2() in the child never meets its own source (a parent may run with 0, 1 or 2 closed). */
+/* Descriptors above 2, so that dup2() in the child never meets its own source (a parent may run with 0, 1 or 2 closed).
+ */
 static int above_standard(int fd)
 {
     int higher;
@@ -273,7 +274,8 @@ struct capture {
 /* Waits for something, at most a tick, and takes what there is. False: too much output. */
 static bool step(struct child *c, const struct capture *to)
 {
-    struct pollfd fds[] = {{.fd = c->out, .events = POLLIN}, {.fd = c->err, .events = POLLIN}, {.fd = c->pidfd, .events = POLLIN}};
+    struct pollfd fds[] = {
+        {.fd = c->out, .events = POLLIN}, {.fd = c->err, .events = POLLIN}, {.fd = c->pidfd, .events = POLLIN}};
 
     if (poll(fds, 3, TICK_MS) < 0)
         return true; /* EINTR */
@@ -315,7 +317,8 @@ static enum err follow(struct child *c, const struct process *p, const struct ca
         if (p->stop != NULL && atomic_load(p->stop))
             return fault_set(f, ERR_INTERRUPTED, "%s was ended", p->argv[0]);
         if (world_mono_us() >= deadline)
-            return fault_set(f, ERR_BUSY, "%s was not done after %lld s", p->argv[0], (long long)(p->timeout_us / 1000000));
+            return fault_set(f, ERR_BUSY, "%s was not done after %lld s", p->argv[0],
+                             (long long)(p->timeout_us / 1000000));
         if (!step(c, to))
             return too_much(p, to, f);
     }
@@ -327,7 +330,8 @@ static int status_of(int status)
     return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
-static enum err run_launched(struct launch *l, const struct process *p, const struct capture *to, int *ret_status, struct fault *f)
+static enum err run_launched(struct launch *l, const struct process *p, const struct capture *to, int *ret_status,
+                             struct fault *f)
 {
     struct child c;
     enum err err;
@@ -350,7 +354,8 @@ static enum err run_launched(struct launch *l, const struct process *p, const st
 enum err process_run(const struct process *p, struct buf *out, struct buf *err, int *ret_status, struct fault *f)
 {
     struct launch l = {.out = {-1, -1}, .err = {-1, -1}, .failed = {-1, -1}, .null = -1};
-    struct capture to = {.out = out, .err = err, .out_cap = out != NULL && out->cap != 0 ? out->cap : BUF_CAP_DEFAULT - 1};
+    struct capture to = {
+        .out = out, .err = err, .out_cap = out != NULL && out->cap != 0 ? out->cap : BUF_CAP_DEFAULT - 1};
     AUTO(arena) *a = arena_new(4096);
 
     ENSURE(p->argv[0] != NULL);
