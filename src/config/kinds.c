@@ -175,6 +175,7 @@ bool config_name_ok(const char *text)
 static const char *parse_name(struct arena *a, const struct config_key *key, const char *text,
                               struct config_parsed *ret)
 {
+    (void)key;
     if (!config_name_ok(text))
         return arena_format(a, "\"%s\" is not a name: a-z first, then a-z, 0-9, _ or -, at most %d characters",
                             config_shown(a, text), NAME_MAX_CHARS);
@@ -185,6 +186,8 @@ static const char *parse_name(struct arena *a, const struct config_key *key, con
 static const char *parse_text(struct arena *a, const struct config_key *key, const char *text,
                               struct config_parsed *ret)
 {
+    (void)a;
+    (void)key;
     if (*text == '\0')
         return "it is empty";
     ret->text = text;
@@ -246,6 +249,7 @@ static const char *parse_dsn(struct arena *a, const struct config_key *key, cons
     const char *dsn = NULL;
     const char *wrong = config_dsn_expand(a, text, &dsn);
 
+    (void)key;
     if (wrong == NULL)
         wrong = config_dsn_check(a, dsn);
     if (wrong == NULL)
@@ -258,6 +262,7 @@ static const char *parse_pattern(struct arena *a, const struct config_key *key, 
 {
     const char *wrong = config_pattern_check(a, text);
 
+    (void)key;
     if (wrong == NULL)
         ret->text = text;
     return wrong;
@@ -280,6 +285,7 @@ static bool address_ok(const char *text)
 static const char *parse_address(struct arena *a, const struct config_key *key, const char *text,
                                  struct config_parsed *ret)
 {
+    (void)key;
     if (!address_ok(text))
         return arena_format(a, "expected host:port such as 0.0.0.0:6432 or [::1]:6432, not \"%s\"",
                             config_shown(a, text));
@@ -295,6 +301,7 @@ static const char *parse_user(struct arena *a, const struct config_key *key, con
     size_t n =
         named ? strspn(text + 7, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789!#$%&'*+-.^_`|~") : 0;
 
+    (void)key;
     if (strcmp(text, "address") != 0 && (n == 0 || text[7 + n] != '\0'))
         return arena_format(a, "expected cookie:NAME, header:NAME or address, not \"%s\"", config_shown(a, text));
     ret->text = text;
@@ -306,6 +313,8 @@ static const char *parse_url(struct arena *a, const struct config_key *key, cons
 {
     size_t scheme = strncmp(text, "https://", 8) == 0 ? 8 : strncmp(text, "http://", 7) == 0 ? 7 : 0;
 
+    (void)a;
+    (void)key;
     if (scheme == 0 || strchr("/?#:@", text[scheme]) != NULL || text[strcspn(text, " \t\r\n\"<>")] != '\0')
         return "expected an address that begins with https:// or http://";
     ret->text = text;
