@@ -5,7 +5,7 @@
  * The spool is a log of transactions in commit order, each a list of raw stream messages (relation descriptions come
  * before the first change that needs them, again in every segment, so that any segment can be read alone). Appended
  * transactions become durable by sync; after a crash the log ends at its last complete, checksummed block, and `end`
- * tells where. Writer: one thread. Readers: any number, each its own cursor, alongside the writer. */
+ * tells where. Appending: one thread; sync, trim, end and bytes: any. Readers: any number, each its own cursor, alongside. */
 #ifndef LEAT_REPLICATE_SPOOL_H
 #define LEAT_REPLICATE_SPOOL_H
 
@@ -25,18 +25,21 @@ struct spool_ops {
     const char *(*identity)(struct spool *s);
     /* Appends (a part of) a transaction: those changes of t for which keep(ctx, change) holds. Parts of one transaction
      * follow each other; `t->last` completes it, with t->end > end(). Nothing kept = nothing written, but `end` moves.
-     * ERR_SPOOL_FULL: beyond the limit or the disk is full; the spool stays as before the transaction. */
+     * ERR_SPOOL_FULL: beyond the limit or the disk is full; the spool stays as before the transaction, all parts of it.
+     * A first part while another transaction is open drops what was appended of that one: its stream broke off.
+     * keep is called with the writer locked: it must not wait for a thread that calls sync or trim. */
     enum err (*append)(struct spool *s, const struct txn *t, bool (*keep)(void *ctx, const struct change *c), void *ctx, struct fault *f);
     /* Everything appended so far is on disk (fsync of data and of the directory when a segment was made). */
     enum err (*sync)(struct spool *s, struct lsn *ret_durable_end, struct fault *f);
     struct lsn (*end)(struct spool *s);     /* end of the last transaction appended (kept or not); survives reopening only as far as it was synced */
     uint64_t (*bytes)(struct spool *s);     /* on disk */
-    /* Drops whole segments that lie entirely at or before `upto`. */
+    /* Drops whole segments that lie entirely at or before `upto`, are synced, and in or before which no cursor stands. */
     enum err (*trim)(struct spool *s, struct lsn upto, struct fault *f);
-    /* A cursor at the first transaction with end > after. */
+    /* A cursor at the first transaction with end > after; zero: at the first there is. ERR_SPOOL_DAMAGED: it was trimmed. */
     enum err (*open_cursor)(struct spool *s, struct lsn after, struct spool_cursor **ret, struct fault *f);
     /* The next parcel (at most about max_bytes of messages; a large transaction comes in parts). *ret = NULL: caught up with
-     * the writer for now. Relations live as long as the cursor. ERR_SPOOL_DAMAGED names segment and offset. */
+     * the writer for now. Relations live as long as the cursor. ERR_SPOOL_DAMAGED names segment and offset. After an
+     * error the cursor only gives that error again: open another. */
     enum err (*next)(struct spool_cursor *c, uint64_t max_bytes, struct parcel **ret, struct fault *f);
     void (*close_cursor)(struct spool_cursor *c);
 };
