@@ -27,6 +27,7 @@
 #define LEASE_TTL_US ((int64_t)30000000)
 #define BACKOFF_LEAST_US ((int64_t)200000)
 #define BACKOFF_MOST_US ((int64_t)10000000)
+#define DEATHS_A_MINUTE 20
 #define HEALTHY_US ((int64_t)60000000)
 
 const struct pilot_step pilot_steps[] = {
@@ -44,6 +45,8 @@ struct engine_child {
     int64_t started_us;
     int64_t again_us;    /* when to start it again */
     int64_t backoff_us;
+    int64_t minute_us;   /* when the minute began in which ... */
+    int deaths;          /* ... it was ended by a signal so many times */
 };
 
 static void on_signal(int number)
@@ -139,6 +142,15 @@ static void plan_again(const struct pilot_job *job, struct engine_child *e, cons
     say(job, e->store, text);
 }
 
+static bool few_deaths(struct engine_child *e)
+{
+    if (world_mono_us() - e->minute_us > 60000000) {
+        e->minute_us = world_mono_us();
+        e->deaths = 0;
+    }
+    return ++e->deaths <= DEATHS_A_MINUTE;
+}
+
 /* An engine has ended. ERR_OK: it will be started again. */
 static enum err on_end(const struct pilot_job *job, struct engine_child *e, int status, struct fault *f)
 {
@@ -146,6 +158,10 @@ static enum err on_end(const struct pilot_job *job, struct engine_child *e, int 
     AUTO_CHARS *text = NULL;
 
     e->pid = 0;
+    if (WIFSIGNALED(status) && few_deaths(e)) { /* somebody killed it: nothing is wrong with the work */
+        e->again_us = 0;
+        return ERR_OK;
+    }
     if (WIFSIGNALED(status)) {
         text = mem_format("the engine was ended by signal %d", WTERMSIG(status));
         plan_again(job, e, text);
