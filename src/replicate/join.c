@@ -175,7 +175,7 @@ static enum err note(struct join *j, enum event_kind kind, size_t tables, struct
 }
 
 /* The end: the dispatcher stands at P; what is left of the spool is little. */
-static enum err finish(struct join *j, struct store_lane *lane, struct spool_cursor *cursor, const uint32_t *oids, size_t count, uint64_t *seq, struct fault *f)
+static enum err finish(struct join *j, struct store_lane *lane, struct spool_cursor *cursor, const uint32_t *oids, size_t count, uint64_t *seq, struct lsn *ret_at, struct fault *f)
 {
     struct lsn at;
     enum err err;
@@ -190,7 +190,13 @@ static enum err finish(struct join *j, struct store_lane *lane, struct spool_cur
         set_joined(j, at);
     apply_release(j->apply);
     TRY(err);
-    TRY(note(j, EVENT_TABLE_JOINED, count, at, f));
+    *ret_at = at;
+    return note(j, EVENT_TABLE_JOINED, count, at, f);
+}
+
+/* Nothing will be read from the spool any more; the pass's cursor is closed, so that its segment can go too. */
+static enum err after_last(struct join *j, struct lsn at, struct fault *f)
+{
     if (!registry_all(j->registry, TABLE_JOINED))
         return ERR_OK;
     TRY(j->spool->ops->trim(j->spool, at, f));
@@ -203,6 +209,7 @@ static enum err run_pass(struct join *j, struct store_lane *lane, struct fault *
     size_t count = list_oids(j, oids);
     struct spool_cursor *cursor = NULL;
     struct lsn from = LSN_ZERO;
+    struct lsn at = LSN_ZERO;
     uint64_t seq = 0;
     enum err err;
 
@@ -217,11 +224,11 @@ static enum err run_pass(struct join *j, struct store_lane *lane, struct fault *
     if (err == ERR_OK)
         err = drain(j, lane, cursor, &seq, f);
     if (err == ERR_OK)
-        err = finish(j, lane, cursor, oids, count, &seq, f);
+        err = finish(j, lane, cursor, oids, count, &seq, &at, f);
     if (cursor != NULL)
         j->spool->ops->close_cursor(cursor);
     free(oids);
-    return err;
+    return err == ERR_OK ? after_last(j, at, f) : err;
 }
 
 static enum err begin_pass(struct join *j, struct fault *f)
