@@ -103,7 +103,7 @@ static void draw_head(struct view *v, size_t i, const char *name, const json_t *
     char two[32];
     char three[32];
 
-    buf_addf(out, "%s  %s%s", name, o == NULL ? "starting" : text_of(o, "phase"), o != NULL && !alive ? " (not running)" : "");
+    buf_addf(out, "%s  %s%s", name, o == NULL ? "not begun" : text_of(o, "phase"), o != NULL && !alive ? " (not running)" : "");
     if (text_of(o, "doing")[0] != '\0')
         buf_addf(out, ": %s", text_of(o, "doing"));
     buf_addc(out, '\n');
