@@ -87,12 +87,24 @@ static char *absolute(const char *path)
     return mem_format("%s/%s", here, path);
 }
 
+static void replace(char **place, char *value)
+{
+    free(*place);
+    *place = value;
+}
+
+void cli_fini(struct cli *c)
+{
+    replace(&c->config_path, NULL);
+    replace(&c->state_dir, NULL);
+}
+
 static enum err with_value(struct cli *c, const char *name, const char *value, struct fault *f)
 {
     if (strcmp(name, "--config") == 0)
-        c->config_path = absolute(value);
+        replace(&c->config_path, absolute(value));
     else if (strcmp(name, "--state") == 0)
-        c->state_dir = absolute(value);
+        replace(&c->state_dir, absolute(value));
     else if (strcmp(name, "--until") == 0)
         c->until = value;
     else if (strcmp(name, "--from") == 0)

@@ -24,8 +24,8 @@ struct command_info {
 const struct command_info *command_info(enum command c);
 
 struct cli {
-    const char *config_path; /* absolute */
-    const char *state_dir;   /* absolute */
+    char *config_path;       /* absolute */
+    char *state_dir;         /* absolute */
     bool json;
     enum command command;
     const char *args[4];     /* positional, behind the command */
@@ -53,6 +53,7 @@ int cmd_completion(struct cli *c, struct fault *f);
 
 /* Parses the line. ERR_USAGE with the nearest word. */
 MUST_USE enum err cli_parse(int argc, char **argv, struct cli *ret, struct fault *f);
+void cli_fini(struct cli *c);
 /* The object every JSON answer begins with; add to it, then cli_answer prints and frees it. */
 json_t *cli_object(const struct cli *c, bool ok);
 void cli_answer(const struct cli *c, json_t *o, const char *next_steps);

@@ -67,5 +67,6 @@ int main(int argc, char **argv)
         status = cli_fault(&c, &f);
     if (c.config != NULL)
         config_free(c.config);
+    cli_fini(&c);
     return status;
 }

@@ -450,11 +450,14 @@ static struct parcel *more(struct apply *a)
 /* Takes parcels that are there into one batch. A transaction larger than a part gets batches of its own. */
 static struct batch *gather(struct apply *a, struct parcel *first, struct parcel **ret_left)
 {
-    struct batch *b = batch_new(++a->last_seq);
+    struct batch *b;
     struct parcel *p = first;
     size_t memory = 0;
 
     *ret_left = NULL;
+    pthread_mutex_lock(&a->lock);
+    b = batch_new(++a->last_seq);
+    pthread_mutex_unlock(&a->lock);
     for (;;) {
         bool open = ends_open(p);
         memory += arena_bytes(p->arena);

@@ -59,7 +59,6 @@ enum err pg_lane_open(struct store *s, const char *stream, const char *name, str
     l->store = s;
     l->arena = arena_new(16384);
     l->scratch = arena_new(65536);
-    l->slots = mem_alloc(STATEMENT_SLOTS * sizeof *l->slots);
     name_stream(s, stream, l->stream);
     snprintf(l->name, sizeof l->name, "%s", name);
     snprintf(l->token, sizeof l->token, "%" PRId64, s->token);
@@ -214,7 +213,7 @@ enum err lane_send_mark(struct store_lane *l, struct lsn position, struct fault 
 
 enum err pg_lane_begin(struct store_lane *l, const struct batch *b, struct fault *f)
 {
-    if (l->statement_count > STATEMENT_SLOTS / 2 && !l->open)
+    if (l->statement_count > MOST_STATEMENTS && !l->open)
         TRY(lane_forget_statements(l, f));
     if (b->begins) {
         ENSURE(!l->open);

@@ -10,7 +10,7 @@
 
 #define PIPELINE_BYTES ((size_t)64 << 10)
 #define PIPELINE_COUNT 128
-#define STATEMENT_SLOTS 4096
+#define MOST_STATEMENTS 4096 /* kept prepared; beyond it they are forgotten between transactions */
 
 enum statement_kind { ST_INSERT = 1, ST_UPDATE, ST_DELETE, ST_MOVE, ST_BULK_UPDATE, ST_BULK_DELETE, ST_COPY };
 
@@ -33,7 +33,8 @@ struct store_lane {
     struct pg *pg;
     struct arena *arena;        /* the lane's life: statements */
     struct arena *scratch;      /* one statement's parameters */
-    struct statement **slots;
+    struct statement **slots;   /* open addressing, grows */
+    size_t slot_count;
     size_t statement_count;
     char stream[NAME_SIZE];
     char name[64];

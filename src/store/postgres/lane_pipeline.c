@@ -49,30 +49,53 @@ static void make_sql(struct buf *sql, struct arena *a, enum statement_kind kind,
 /* Forgets all statements: the server's are dropped too. Only between transactions. */
 enum err lane_forget_statements(struct store_lane *l, struct fault *f)
 {
-    memset(l->slots, 0, STATEMENT_SLOTS * sizeof *l->slots);
+    if (l->slot_count > 0)
+        memset(l->slots, 0, l->slot_count * sizeof *l->slots);
     l->statement_count = 0;
     arena_reset(l->arena);
     return pg_exec(l->pg, "DEALLOCATE ALL", NULL, f);
 }
 
+static struct statement **find_slot(struct store_lane *l, uint64_t key)
+{
+    size_t i = key & (l->slot_count - 1);
+
+    while (l->slots[i] != NULL && l->slots[i]->key != key)
+        i = (i + 1) & (l->slot_count - 1);
+    return &l->slots[i];
+}
+
+static void grow_slots(struct store_lane *l)
+{
+    struct statement **old = l->slots;
+    size_t count = l->slot_count;
+
+    l->slot_count = count > 0 ? count * 2 : 256;
+    l->slots = mem_alloc(l->slot_count * sizeof *l->slots);
+    for (size_t i = 0; i < count; i++)
+        if (old[i] != NULL)
+            *find_slot(l, old[i]->key) = old[i];
+    free(old);
+}
+
 struct statement *lane_statement(struct store_lane *l, enum statement_kind kind, const struct binding *b, const uint8_t *shape, uint64_t shape_hash)
 {
     uint64_t key = statement_key(kind, b, shape_hash);
-    size_t i = key % STATEMENT_SLOTS;
+    struct statement **slot;
     AUTO_BUF sql = {0};
     struct statement *s;
 
-    while (l->slots[i] != NULL && l->slots[i]->key != key)
-        i = (i + 1) % STATEMENT_SLOTS;
-    if (l->slots[i] != NULL)
-        return l->slots[i];
-    ENSURE(l->statement_count < STATEMENT_SLOTS - 1);
+    if (2 * (l->statement_count + 1) > l->slot_count)
+        grow_slots(l);
+    slot = find_slot(l, key);
+    if (*slot != NULL)
+        return *slot;
     s = arena_zalloc(l->arena, sizeof *s);
     s->key = key;
     snprintf(s->name, sizeof s->name, "s%zu", l->statement_count);
     make_sql(&sql, l->arena, kind, b, shape, &s->params);
     s->sql = arena_strdup(l->arena, buf_cstr(&sql));
-    l->slots[i] = s;
+    *slot = s;
     l->statement_count++;
     return s;
 }

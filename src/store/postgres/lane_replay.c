@@ -135,7 +135,6 @@ enum err pg_lane_replay(struct store_lane *l, const struct batch *b, binding_fin
         struct fault ignored = {0};
         (void)lane_land(l, &ignored);
         TRY(pg_exec(l->pg, "ROLLBACK TO SAVEPOINT leat_part", NULL, f));
-        memset(l->slots, 0, STATEMENT_SLOTS * sizeof *l->slots);
         TRY(lane_forget_statements(l, f));
     } else {
         pg_lane_rollback(l);
