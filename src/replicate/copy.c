@@ -133,6 +133,7 @@ static struct work take(struct worker *w)
     struct work work = {.kind = WORK_DONE};
 
     pthread_mutex_lock(&c->registry->lock);
+    c->building[w->slot] = NULL;
     while (!atomic_load(&c->stop) && c->fault.code == ERR_OK) {
         int64_t until = world_mono_us() + 200000;
         struct timespec ts = {.tv_sec = until / 1000000, .tv_nsec = until % 1000000 * 1000};
