@@ -16,7 +16,7 @@ static const char *mark(enum severity s)
 static void print_one(const struct finding *x)
 {
     static const char *const colors[] = {"\033[32m", "", "\033[33m", "\033[31m"};
-    bool color = isatty(STDOUT_FILENO) && getenv("NO_COLOR") == NULL;
+    bool color = cli_colors(STDOUT_FILENO);
 
     printf("  %s%s%s %s: %s\n", color ? colors[x->severity] : "", mark(x->severity), color ? "\033[0m" : "", x->object, x->why);
     for (const char *line = x->fix; line[0] != '\0' && x->severity != SEVERITY_OK;) {

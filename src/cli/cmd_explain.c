@@ -5,7 +5,7 @@
 #include "assess/finding.h"
 #include "cli/cli.h"
 #include "journal/journal.h"
-#include "pilot/pilot.h"
+#include "pilot/plan.h"
 
 static void say(struct cli *c, const char *kind, const char *name, const char *means, const char *why, const char *todo)
 {

@@ -1,4 +1,6 @@
-/* cli/cmd_status.c — leat status: where everything is, and what to type next. */
+/* cli/cmd_status.c — leat status: where everything is, which gates hold, and what to type next.
+ *
+ * It reads what the engines said last (STATE/run) and needs nobody to be alive. The JSON fields are those scripts rely on. */
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,9 +9,16 @@
 #include <unistd.h>
 
 #include "cli/cli.h"
+#include "cli/draw.h"
 #include "cli/view.h"
+#include "pilot/pilot.h"
+#include "pilot/status.h"
+
+#define SAMPLE_MS 700 /* between two looks, for a rate */
 
 static const char *const phases[] = {"assess", "build", "replicate", "verify", "shift", "cutover", "decommission"};
+
+/* --- a store --- */
 
 /* The phase of the playbook an engine's own phase belongs to. */
 static const char *phase_of(const json_t *o)
@@ -21,84 +30,151 @@ static const char *phase_of(const json_t *o)
     return strcmp(phase, "build") == 0 ? "build" : "replicate";
 }
 
-static json_t *fault_of(const char *state_dir, const char *store)
+static void set_absent(json_t *o, const char *key, json_t *value)
 {
-    AUTO_CHARS *path = mem_format("%s/run/%s.fault", state_dir, store);
-
-    return json_load_file(path, 0, NULL);
+    if (json_object_get(o, key) == NULL)
+        json_object_set_new(o, key, value);
+    else
+        json_decref(value);
 }
 
-static json_t *store_json(const struct cli *c, const struct config_store *s, const char **ret_phase)
+static json_t *fault_json(const char *state_dir, const char *store, bool alive)
+{
+    struct fault why;
+
+    pilot_store_fault(state_dir, store, &why);
+    if (alive || why.code == ERR_OK || why.code == ERR_INTERRUPTED)
+        return json_null();
+    return json_pack("{s:s, s:s, s:s, s:s}", "code", err_info(why.code)->code, "what", why.what, "why", why.why, "todo", why.todo);
+}
+
+static json_t *store_json(const struct cli *c, const char *name)
 {
     bool alive;
-    json_t *o = pilot_store_status(c->state_dir, s->name, &alive);
+    json_t *o = pilot_store_status(c->state_dir, name, &alive);
+    json_t *fault = fault_json(c->state_dir, name, alive);
 
     if (o == NULL)
-        o = json_pack("{s:s, s:i}", "authority", "source", "epoch", 0);
-    *ret_phase = phase_of(o);
-    json_object_set_new(o, "name", json_string(s->name));
+        o = json_object();
+    json_object_set_new(o, "name", json_string(name));
     json_object_set_new(o, "running", json_boolean(alive));
+    json_object_set_new(o, "fault", fault);
+    set_absent(o, "authority", json_string("source"));
+    set_absent(o, "epoch", json_integer(0));
+    set_absent(o, "copy", json_pack("{s:i, s:i, s:i, s:i, s:i}", "tables_done", 0, "tables_total", 0, "bytes_done", 0, "bytes_total", 0, "rows_done", 0));
+    set_absent(o, "lag_bytes", json_null());
+    set_absent(o, "lag_seconds", json_null());
+    set_absent(o, "spool_bytes", json_integer(0));
+    set_absent(o, "ledger", json_integer(0));
+    set_absent(o, "following", json_false());
     json_object_set_new(o, "verified", json_null());
     json_object_set_new(o, "sessions", json_pack("{s:n, s:n}", "bypassing", "unmovable"));
-    json_object_set_new(o, "fault", alive ? json_null() : fault_of(c->state_dir, s->name));
-    if (json_object_get(o, "fault") == NULL)
-        json_object_set_new(o, "fault", json_null());
     return o;
 }
 
+/* --- gates --- */
+
 static void add_gate(json_t *gates, const char *store, const char *name, bool ok, const char *why)
 {
-    json_array_append_new(gates, json_pack("{s:o, s:b, s:s}", "name", json_sprintf("%s: %s", store, name), "ok", (int)ok, "why", why));
+    json_array_append_new(gates, json_pack("{s:s, s:s, s:b, s:s}", "name", name, "store", store, "ok", (int)ok, "why", why));
 }
 
-static void add_gates(const struct cli *c, json_t *gates, const char *name, const json_t *o)
+static void add_gates(const struct cli *c, json_t *gates, const json_t *s)
 {
-    double lag = json_number_value(json_object_get(o, "lag_seconds"));
-    bool known = json_object_get(o, "lag_seconds") != NULL;
+    const char *store = json_string_value(json_object_get(s, "name"));
+    const json_t *lag = json_object_get(s, "lag_seconds");
+    bool measured = json_is_number(lag) && json_is_true(json_object_get(s, "running"));
+    double seconds = json_number_value(lag);
+    json_int_t ledger = json_integer_value(json_object_get(s, "ledger"));
+    bool follows = json_is_true(json_object_get(s, "following")) && json_is_true(json_object_get(s, "running"));
     char why[128];
 
-    snprintf(why, sizeof why, known ? "%.3f s against %.3f s" : "not measured yet", lag, (double)c->config->gates.lag_us / 1e6);
-    add_gate(gates, name, "lag", known && lag * 1e6 <= (double)c->config->gates.lag_us, why);
-    snprintf(why, sizeof why, "%lld rows", (long long)json_integer_value(json_object_get(o, "ledger")));
-    add_gate(gates, name, "divergence ledger is empty", json_integer_value(json_object_get(o, "ledger")) == 0, why);
-    add_gate(gates, name, "replicate", json_is_true(json_object_get(o, "following")), json_is_true(json_object_get(o, "following")) ? "following" : "not yet");
+    add_gate(gates, store, "replicate", follows, follows ? "all is copied and followed" : "not all is copied and followed");
+    if (measured)
+        snprintf(why, sizeof why, "%.3f s; the gate is %.3f s", seconds, (double)c->config->gates.lag_us / 1e6);
+    else
+        snprintf(why, sizeof why, "not measured now");
+    add_gate(gates, store, "lag", measured && seconds * 1e6 <= (double)c->config->gates.lag_us, why);
+    snprintf(why, sizeof why, ledger == 0 ? "no row behaved otherwise than the stream said" : "%lld rows did not behave as the stream said", (long long)ledger);
+    add_gate(gates, store, "ledger", ledger == 0, why);
 }
 
-static int rank(const char *phase)
+/* --- the whole --- */
+
+static size_t rank(const char *phase)
 {
     for (size_t i = 0; i < sizeof phases / sizeof *phases; i++)
         if (strcmp(phases[i], phase) == 0)
-            return (int)i;
+            return i;
     return 0;
 }
 
-static json_t *collect(const struct cli *c, bool *ret_running, bool *ret_begun)
+static bool any(const json_t *stores, const char *key)
+{
+    size_t i;
+    const json_t *s;
+
+    json_array_foreach(stores, i, s)
+    {
+        const json_t *value = json_object_get(s, key);
+
+        if (value != NULL && !json_is_null(value) && !json_is_false(value))
+            return true;
+    }
+    return false;
+}
+
+static void add_next(struct buf *next, const json_t *stores, bool running, bool daemon)
+{
+    size_t i;
+    const json_t *s;
+
+    json_array_foreach(stores, i, s)
+    {
+        const char *todo = json_string_value(json_object_get(json_object_get(s, "fault"), "todo"));
+
+        if (todo != NULL && todo[0] != '\0')
+            buf_addf(next, "%s: %s\n", json_string_value(json_object_get(s, "name")), todo);
+    }
+    if (!any(stores, "phase") && next->len == 0)
+        buf_adds(next, "leat doctor\nleat plan\nleat run\n");
+    else if (!running)
+        buf_adds(next, "leat start\n");
+    else
+        buf_adds(next, daemon ? "leat status --watch\n" : "leat run shows it on its own terminal; leat status --watch does here\n");
+}
+
+static json_t *collect(const struct cli *c, struct buf *next)
 {
     json_t *stores = json_array();
     json_t *gates = json_array();
     json_t *o = cli_object(c, true);
-    const char *least = NULL;
+    bool daemon = pilot_pid(c->state_dir) != 0;
+    size_t least = sizeof phases / sizeof *phases - 1;
+    bool running;
 
-    *ret_running = pilot_pid(c->state_dir) != 0;
-    *ret_begun = false;
     for (size_t i = 0; i < c->config->store_count; i++) {
-        const char *phase;
-        json_t *s = store_json(c, &c->config->stores[i], &phase);
-        *ret_running = *ret_running || json_is_true(json_object_get(s, "running"));
-        *ret_begun = *ret_begun || json_object_get(s, "phase") != NULL;
-        least = least == NULL || rank(phase) < rank(least) ? phase : least;
-        add_gates(c, gates, c->config->stores[i].name, s);
+        json_t *s = store_json(c, c->config->stores[i].name);
+
+        least = rank(phase_of(s)) < least ? rank(phase_of(s)) : least;
+        add_gates(c, gates, s);
         json_array_append_new(stores, s);
     }
-    json_object_set_new(o, "phase", json_string(least != NULL ? least : "assess"));
-    json_object_set_new(o, "running", json_boolean(*ret_running));
+    running = daemon || any(stores, "running");
+    add_next(next, stores, running, daemon);
+    json_object_set_new(o, "migration", json_string(c->config->migration));
+    json_object_set_new(o, "phase", json_string(phases[least]));
+    json_object_set_new(o, "running", json_boolean(running));
+    json_object_set_new(o, "pilot", daemon ? json_integer(pilot_pid(c->state_dir)) : json_null());
     json_object_set_new(o, "stores", stores);
     json_object_set_new(o, "services", json_array());
     json_object_set_new(o, "gates", gates);
     return o;
 }
 
-static void print_faults(const json_t *o)
+/* --- for people --- */
+
+static void add_faults(const json_t *o, struct buf *out)
 {
     size_t i;
     const json_t *s;
@@ -106,26 +182,102 @@ static void print_faults(const json_t *o)
     json_array_foreach(json_object_get(o, "stores"), i, s)
     {
         const json_t *fault = json_object_get(s, "fault");
-        if (json_is_object(fault) && strcmp(json_string_value(json_object_get(fault, "code")), "interrupted") != 0)
-            printf("  %s stopped: %s: %s\n  do: %s\n", json_string_value(json_object_get(s, "name")), json_string_value(json_object_get(fault, "code")),
-                   json_string_value(json_object_get(fault, "why")), json_string_value(json_object_get(fault, "todo")));
+
+        if (!json_is_object(fault))
+            continue;
+        buf_addf(out, "\n%s has stopped: %s: %s\n  %s\n", json_string_value(json_object_get(s, "name")), json_string_value(json_object_get(fault, "code")),
+                 json_string_value(json_object_get(fault, "what")), json_string_value(json_object_get(fault, "why")));
     }
 }
 
-static void print_text(struct cli *c, struct view *v, const json_t *o, const char *next)
+static void add_gate_lines(const struct cli *c, const json_t *o, struct buf *out)
 {
-    struct winsize w = {.ws_col = 120, .ws_row = 60};
-    AUTO_BUF out = {0};
     size_t i;
     const json_t *gate;
 
-    (void)ioctl(STDOUT_FILENO, TIOCGWINSZ, &w);
-    view_draw(v, c->config, c->state_dir, &out, w.ws_col, w.ws_row);
-    printf("migration %s — phase %s%s\n%s", c->config->migration, json_string_value(json_object_get(o, "phase")), json_is_true(json_object_get(o, "running")) ? "" : ", not running", buf_cstr(&out));
-    print_faults(o);
+    buf_adds(out, "\ngates\n");
     json_array_foreach(json_object_get(o, "gates"), i, gate)
-        printf("  %s %s (%s)\n", json_is_true(json_object_get(gate, "ok")) ? "✓" : "·", json_string_value(json_object_get(gate, "name")), json_string_value(json_object_get(gate, "why")));
-    printf("next: %s\n", next);
+    {
+        buf_addf(out, "  %s ", json_is_true(json_object_get(gate, "ok")) ? "✓" : "·");
+        if (c->config->store_count > 1)
+            buf_addf(out, "%s ", json_string_value(json_object_get(gate, "store")));
+        buf_addf(out, "%s: %s\n", json_string_value(json_object_get(gate, "name")), json_string_value(json_object_get(gate, "why")));
+    }
+}
+
+static void add_next_lines(const struct buf *next, struct buf *out)
+{
+    buf_adds(out, "\n");
+    for (const char *line = buf_cstr(next); line[0] != '\0'; line += strcspn(line, "\n") + 1)
+        buf_addf(out, "next: %.*s\n", (int)strcspn(line, "\n"), line);
+}
+
+static void size_of_terminal(int *ret_width, int *ret_height)
+{
+    struct winsize w = {0};
+
+    *ret_width = 120;
+    *ret_height = 200;
+    if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &w) == 0 && w.ws_col >= 20 && w.ws_row >= 4) {
+        *ret_width = w.ws_col - 1;
+        *ret_height = w.ws_row;
+    }
+}
+
+static void print_text(const struct cli *c, struct view *v, const json_t *o, const struct buf *next)
+{
+    AUTO_BUF text = {0};
+    AUTO_BUF out = {0};
+    int width;
+    int height;
+    bool color = cli_colors(STDOUT_FILENO);
+
+    size_of_terminal(&width, &height);
+    buf_addf(&text, "migration %s, phase %s%s\n\n", c->config->migration, json_string_value(json_object_get(o, "phase")),
+             json_is_true(json_object_get(o, "running")) ? "" : ", not running");
+    view_draw(v, c->config, c->state_dir, &text, width, height - 8 - 3 * (int)c->config->store_count, color);
+    add_faults(o, &text);
+    add_gate_lines(c, o, &text);
+    add_next_lines(next, &text);
+    if (!c->watch) {
+        fputs(buf_cstr(&text), stdout);
+        return;
+    }
+    (void)draw_cut(buf_cstr(&text), width, height - 1, color ? "\033[0m\033[K" : "\033[K", &out);
+    printf("\033[H%s\033[J", buf_cstr(&out));
+}
+
+/* A first look for the rates, where rows move. */
+static void sample(const struct cli *c, struct view *v)
+{
+    AUTO_BUF ignored = {0};
+    bool copying = false;
+
+    for (size_t i = 0; i < c->config->store_count; i++) {
+        bool alive;
+        json_t *o = pilot_store_status(c->state_dir, c->config->stores[i].name, &alive);
+
+        copying = copying || (alive && json_object_get(o, "copy") != NULL);
+        json_decref(o);
+    }
+    if (!copying)
+        return;
+    view_draw(v, c->config, c->state_dir, &ignored, 120, 200, false);
+    (void)poll(NULL, 0, SAMPLE_MS);
+}
+
+static void show(const struct cli *c, struct view *v)
+{
+    AUTO_BUF next = {0};
+    json_t *o = collect(c, &next);
+
+    if (c->json) {
+        cli_answer(c, o, buf_cstr(&next));
+    } else {
+        print_text(c, v, o, &next);
+        json_decref(o);
+    }
+    fflush(stdout);
 }
 
 int cmd_status(struct cli *c, struct fault *f)
@@ -133,24 +285,12 @@ int cmd_status(struct cli *c, struct fault *f)
     struct view *v = view_new(c);
 
     (void)f;
-    for (;;) {
-        bool running;
-        bool begun;
-        json_t *o = collect(c, &running, &begun);
-        const char *next = running ? "leat status --watch" : begun ? "leat start" : "leat doctor, then leat plan and leat run";
-        if (c->json) {
-            cli_answer(c, o, next);
-        } else {
-            if (c->watch)
-                fputs("\033[H\033[J", stdout);
-            print_text(c, v, o, next);
-            json_decref(o);
-        }
-        fflush(stdout);
-        if (!c->watch)
-            break;
+    if (!c->json)
+        sample(c, v);
+    if (c->watch && !c->json)
+        fputs("\033[2J", stdout);
+    for (show(c, v); c->watch && !ferror(stdout); show(c, v))
         (void)poll(NULL, 0, 1000);
-    }
     view_free(v);
     return 0;
 }

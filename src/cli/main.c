@@ -22,14 +22,14 @@ static int cmd_version(struct cli *c, struct fault *f)
 static int cmd_engine(struct cli *c, struct fault *f)
 {
     (void)f;
-    return engine_main(c->config, c->state_dir, c->arg_count > 0 ? c->args[0] : "", 0, c->yes);
+    return engine_main(c->config, c->state_dir, c->arg_count > 0 ? c->args[0] : "", c->token, c->yes);
 }
 
 static int cmd_later(struct cli *c, struct fault *f)
 {
-    if (c->command == COMMAND_RESUME || c->command == COMMAND_PAUSE)
-        return err_info(fault_set(f, ERR_NOT_YET, "%s comes with a later release; `leat stop` and `leat start` pause and go on", command_info(c->command)->name))->exit_status;
-    return err_info(fault_set(f, ERR_NOT_YET, "%s comes with a later release", command_info(c->command)->name))->exit_status;
+    const struct command_info *x = command_info(c->command);
+
+    return err_info(fault_set(f, ERR_NOT_YET, "`leat %s` (%s) comes with a later release", x->name, x->text))->exit_status;
 }
 
 struct entry {
@@ -39,7 +39,7 @@ struct entry {
 
 static const struct entry entries[COMMAND_COUNT] = {
     [COMMAND_INIT] = {cmd_init, false},     [COMMAND_DOCTOR] = {cmd_doctor, true},   [COMMAND_PLAN] = {cmd_plan, true},
-    [COMMAND_RUN] = {cmd_run, true},        [COMMAND_START] = {cmd_start, true},     [COMMAND_STOP] = {cmd_stop, true},
+    [COMMAND_RUN] = {cmd_run, true},        [COMMAND_START] = {cmd_start, true},     [COMMAND_STOP] = {cmd_stop, true},      [COMMAND_RESUME] = {cmd_resume, true},
     [COMMAND_STATUS] = {cmd_status, true},  [COMMAND_EVENTS] = {cmd_events, true},   [COMMAND_EXPLAIN] = {cmd_explain, false},
     [COMMAND_HELP] = {cmd_help, false},     [COMMAND_VERSION] = {cmd_version, false}, [COMMAND_ENGINE] = {cmd_engine, true},
     [COMMAND_PILOT] = {cmd_pilot, true},    [COMMAND_COMPLETION] = {cmd_completion, false},
@@ -54,8 +54,11 @@ int main(int argc, char **argv)
 
     if (argc > 1 && strcmp(argv[1], "holder") == 0)
         return holder_main(argc - 1, argv + 1);
-    if (cli_parse(argc, argv, &c, &f) != ERR_OK)
-        return cli_fault(&c, &f);
+    if (cli_parse(argc, argv, &c, &f) != ERR_OK) {
+        status = cli_fault(&c, &f);
+        cli_fini(&c);
+        return status;
+    }
     entry = &entries[c.command];
     if (entry->run == NULL)
         status = cmd_later(&c, &f);
@@ -65,8 +68,6 @@ int main(int argc, char **argv)
         status = entry->run(&c, &f);
     if (f.code != ERR_OK)
         status = cli_fault(&c, &f);
-    if (c.config != NULL)
-        config_free(c.config);
     cli_fini(&c);
     return status;
 }

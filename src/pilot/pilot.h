@@ -1,14 +1,13 @@
-/* pilot/pilot.h — the pilot: holds the migration's lease, starts an engine per store, and starts it again when it dies. */
+/* pilot/pilot.h — the pilot: holds the migration's lease, runs an engine per store, and starts it again when it dies.
+ * What is known before the first step stands in pilot/plan.h, what engines say of themselves in pilot/status.h. */
 #ifndef LEAT_PILOT_PILOT_H
 #define LEAT_PILOT_PILOT_H
 
-#include <jansson.h>
-
 #include "config/config.h"
 
-struct pilot_view { /* called about four times a second, and at changes */
-    void (*show)(void *ctx, const struct config *c, const char *state_dir);
-    void (*event)(void *ctx, const char *store, const char *text); /* "engine restarted: ..." */
+struct pilot_view {
+    void (*show)(void *ctx, const struct config *c, const char *state_dir); /* about four times a second */
+    void (*event)(void *ctx, const char *store, const char *text); /* "engine restarted: ..."; store "" for the whole */
     void *ctx;
 };
 
@@ -16,28 +15,19 @@ struct pilot_job {
     const struct config *config;
     const char *state_dir;   /* absolute */
     bool consent;
-    bool until_replicate;    /* ends when every store follows; else only when asked to (SIGTERM, SIGINT) */
+    bool until_replicate;    /* ends when every store follows; else only when asked to, or when every store has failed */
+    bool daemon;             /* others find it by pilot_pid() */
     struct pilot_view view;
 };
 
-/* ERR_OK: reached. ERR_INTERRUPTED: asked to stop. Else the first store's failure that is not transient. */
+/* Takes the lease "pilot" (ERR_LEASE_HELD), works, and leaves no engine behind. ERR_OK: reached. ERR_INTERRUPTED: SIGTERM, SIGINT
+ * or SIGHUP came. Else the failure of the first store that stopped; the others were let go on until they were done, too. */
 MUST_USE enum err pilot_run(const struct pilot_job *job, struct fault *f);
-/* Where the pilot daemon is; 0: none runs. */
+/* The pilot daemon's pid; 0: none runs here. A pid used again by another process is not taken for it. */
 int pilot_pid(const char *state_dir);
-/* What a store's engine last said (STATE/run/STORE.json), or NULL. *ret_alive: it runs now. */
-json_t *pilot_store_status(const char *state_dir, const char *store, bool *ret_alive);
-/* Everything doctor would find, before a store is armed: ERR_DOCTOR with the blockers. */
-MUST_USE enum err pilot_check(const struct config *c, const char *state_dir, struct fault *f);
-/* Whether every store has been armed already: consent was given then. */
-MUST_USE enum err pilot_armed(const struct config *c, const char *state_dir, bool *ret_armed, struct fault *f);
+/* Asks the daemon to start stores that have stopped again; false: none runs. */
+bool pilot_wake(const char *state_dir);
 /* STATE and the folders in it. */
 MUST_USE enum err pilot_folders(const char *state_dir, struct fault *f);
-
-struct pilot_step {
-    const char *name, *phase, *effect, *undo, *risk;
-    bool changes_source;
-};
-extern const struct pilot_step pilot_steps[];
-extern const size_t pilot_step_count;
 
 #endif

@@ -1,0 +1,177 @@
+/* cli/daemon.c — leat start, stop, resume, and the pilot as the daemon runs it. */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/world.h"
+#include "cli/before.h"
+#include "cli/cli.h"
+#include "pilot/pilot.h"
+#include "pilot/status.h"
+
+#define START_US ((int64_t)30000000)
+#define STOP_US ((int64_t)120000000)
+
+/* --- the daemon itself; its stderr is STATE/log/pilot.log --- */
+
+static void log_event(void *ctx, const char *store, const char *text)
+{
+    (void)ctx;
+    log_line(LOG_INFO, store[0] != '\0' ? store : "pilot", "%s", text);
+}
+
+int cmd_pilot(struct cli *c, struct fault *f)
+{
+    struct pilot_job job = {.config = c->config, .state_dir = c->state_dir, .consent = c->yes, .daemon = true, .view = {.event = log_event}};
+    enum err err;
+
+    log_level_set(LOG_INFO);
+    err = pilot_run(&job, f);
+    if (err == ERR_INTERRUPTED) { /* as it should end */
+        fault_clear(f);
+        return 0;
+    }
+    pilot_store_note(c->state_dir, ".pilot", f);
+    return err_info(err)->exit_status;
+}
+
+/* --- start --- */
+
+static void become_daemon(const struct cli *c, int log)
+{
+    int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+    (void)setsid();
+    if (fork() != 0)
+        _exit(0);
+    (void)dup2(null, STDIN_FILENO);
+    (void)dup2(log, STDOUT_FILENO);
+    (void)dup2(log, STDERR_FILENO);
+    execl("/proc/self/exe", "leat", "--config", c->config_path, "--state", c->state_dir, "pilot", c->yes ? "--yes" : (char *)NULL, (char *)NULL);
+    _exit(127);
+}
+
+static enum err spawn(const struct cli *c, struct fault *f)
+{
+    AUTO_CHARS *path = mem_format("%s/log/pilot.log", c->state_dir);
+    int log = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    pid_t pid;
+
+    if (log < 0)
+        return fault_set(f, ERR_STATE_DIR, "cannot write %s: %s", path, strerror(errno));
+    pid = fork();
+    if (pid == 0)
+        become_daemon(c, log);
+    close(log);
+    if (pid < 0)
+        return fault_set(f, ERR_SYSTEM, "cannot start the pilot: %s", strerror(errno));
+    (void)waitpid(pid, NULL, 0);
+    return ERR_OK;
+}
+
+/* Until it works (it holds the lease then), or has said why not. */
+static enum err wait_until_up(const struct cli *c, struct fault *f)
+{
+    int64_t deadline = world_mono_us() + START_US;
+
+    while (pilot_pid(c->state_dir) == 0) {
+        struct fault why;
+
+        pilot_store_fault(c->state_dir, ".pilot", &why);
+        if (why.code != ERR_OK) {
+            *f = why;
+            return why.code;
+        }
+        if (world_mono_us() > deadline)
+            return fault_set(f, ERR_SYSTEM, "the pilot did not start within %d s; see %s/log/pilot.log", (int)(START_US / 1000000), c->state_dir);
+        (void)poll(NULL, 0, 20);
+    }
+    return ERR_OK;
+}
+
+static enum err start(struct cli *c, struct fault *f)
+{
+    if (pilot_pid(c->state_dir) != 0)
+        return fault_todo(f, ERR_LEASE_HELD, "see `leat status`; `leat stop` ends it", "a pilot runs already in the background, pid %d", pilot_pid(c->state_dir));
+    TRY(pilot_folders(c->state_dir, f));
+    TRY(before_first(c, f));
+    pilot_store_forget(c->state_dir, ".pilot");
+    TRY(spawn(c, f));
+    return wait_until_up(c, f);
+}
+
+static void say_up(const struct cli *c)
+{
+    int pid = pilot_pid(c->state_dir);
+
+    if (c->json) {
+        json_t *o = cli_object(c, true);
+
+        json_object_set_new(o, "pid", json_integer(pid));
+        cli_answer(c, o, "leat status --watch\nleat stop");
+        return;
+    }
+    printf("the pilot works in the background (pid %d)\nnext: leat status --watch   (`leat stop` ends it)\n", pid);
+}
+
+int cmd_start(struct cli *c, struct fault *f)
+{
+    enum err err = start(c, f);
+
+    if (err == ERR_OK)
+        say_up(c);
+    return err_info(err)->exit_status;
+}
+
+/* Where a pilot runs, the stores that have stopped are started again; else it is `start`. */
+int cmd_resume(struct cli *c, struct fault *f)
+{
+    if (!pilot_wake(c->state_dir))
+        return cmd_start(c, f);
+    say_up(c);
+    return 0;
+}
+
+/* --- stop --- */
+
+static enum err wait_until_down(const struct cli *c, int pid, struct fault *f)
+{
+    int64_t deadline = world_mono_us() + STOP_US;
+    int64_t said = world_mono_us();
+
+    while (pilot_pid(c->state_dir) == pid) {
+        if (world_mono_us() > deadline)
+            return fault_set(f, ERR_BUSY, "the pilot (pid %d) is still stopping", pid);
+        if (!c->json && world_mono_us() - said > 2000000) {
+            fputs("stopping: what is being applied is brought to its end\n", stderr);
+            said = world_mono_us() + 8000000;
+        }
+        (void)poll(NULL, 0, 50);
+    }
+    return ERR_OK;
+}
+
+int cmd_stop(struct cli *c, struct fault *f)
+{
+    int pid = pilot_pid(c->state_dir);
+
+    if (pid != 0 && kill(pid, SIGTERM) != 0)
+        return err_info(fault_set(f, ERR_SYSTEM, "cannot stop the pilot, pid %d: %s", pid, strerror(errno)))->exit_status;
+    if (pid != 0 && wait_until_down(c, pid, f) != ERR_OK)
+        return err_info(f->code)->exit_status;
+    if (c->json) {
+        json_t *o = cli_object(c, true);
+
+        json_object_set_new(o, "stopped", json_boolean(pid != 0));
+        cli_answer(c, o, "leat start");
+    } else {
+        puts(pid != 0 ? "stopped; the slot keeps what the source writes meanwhile\nnext: leat start" : "no pilot was running in the background");
+    }
+    return 0;
+}

@@ -1,0 +1,20 @@
+/* pilot/status.h — what engines say of themselves (STATE/run/STORE.json, STORE.fault), and what the record says of stores. */
+#ifndef LEAT_PILOT_STATUS_H
+#define LEAT_PILOT_STATUS_H
+
+#include <jansson.h>
+
+#include "config/config.h"
+
+/* What a store's engine last said, or NULL. *ret_alive: it runs now. The caller's own. */
+json_t *pilot_store_status(const char *state_dir, const char *store, bool *ret_alive);
+/* Why a store's engine ended; ret->code is ERR_OK when it said nothing. */
+void pilot_store_fault(const char *state_dir, const char *store, struct fault *ret);
+/* Writes it down for a process that could not itself. */
+void pilot_store_note(const char *state_dir, const char *store, const struct fault *why);
+/* Forgets why it ended. */
+void pilot_store_forget(const char *state_dir, const char *store);
+/* Whether every store follows, each by an engine that runs now. */
+bool pilot_all_follow(const struct config *c, const char *state_dir);
+
+#endif
