@@ -7,6 +7,8 @@
 
 #include "pilot/plan.h"
 
+#define QUESTION_WIDTH 78
+
 static bool needs_consent(const struct pilot_plan_store *s, size_t step)
 {
     if (s->states[step] == STEP_DONE || !pilot_steps[step].changes_source)
@@ -16,9 +18,16 @@ static bool needs_consent(const struct pilot_plan_store *s, size_t step)
 
 static bool yes_to(const struct pilot_plan *p, const struct pilot_plan_store *s, size_t step)
 {
+    AUTO_CHARS *effect = mem_format("%s, %s: %s", s->config->name, pilot_steps[step].name, pilot_step_effect(p, s, step));
+    AUTO_CHARS *undo = mem_format("undo: %s", pilot_steps[step].undo);
+    AUTO_CHARS *risk = mem_format("risk: %s", pilot_steps[step].risk);
+    AUTO_BUF text = {0};
     char line[16];
 
-    fprintf(stderr, "\n%s: %s\n  undo: %s\n  risk: %s\nGo on? [y/N] ", s->config->name, pilot_step_effect(p, s, step), pilot_steps[step].undo, pilot_steps[step].risk);
+    cli_wrap(&text, effect, QUESTION_WIDTH, 0);
+    cli_wrap(&text, undo, QUESTION_WIDTH, 2);
+    cli_wrap(&text, risk, QUESTION_WIDTH, 2);
+    fprintf(stderr, "\nThis changes the source.\n%sGo on? [y/N] ", buf_cstr(&text));
     fflush(stderr);
     return fgets(line, sizeof line, stdin) != NULL && (line[0] == 'y' || line[0] == 'Y');
 }

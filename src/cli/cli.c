@@ -82,3 +82,25 @@ bool cli_colors(int fd)
 
     return isatty(fd) && (off == NULL || off[0] == '\0') && term != NULL && strcmp(term, "dumb") != 0;
 }
+
+void cli_wrap(struct buf *out, const char *text, int width, int indent)
+{
+    int column = 0;
+
+    while (*text != '\0') {
+        int n = (int)strcspn(text, " ");
+
+        if (column > 0 && column + 1 + n > width) {
+            buf_addc(out, '\n');
+            column = 0;
+        }
+        if (column == 0)
+            buf_addf(out, "%*s", indent, "");
+        else
+            buf_addc(out, ' ');
+        buf_addf(out, "%.*s", n, text);
+        column = (column == 0 ? indent : column + 1) + n;
+        text += n + (text[n] == ' ');
+    }
+    buf_addc(out, '\n');
+}

@@ -55,6 +55,8 @@ int cli_fault(const struct cli *c, const struct fault *f);
 const char *cli_size(double bytes, char text[32]);
 /* "1,234,567" */
 const char *cli_count(int64_t n, char text[32]);
+/* The words of `text`, no line longer than `width`, each begun with `indent` blanks; ends in a newline. */
+void cli_wrap(struct buf *out, const char *text, int width, int indent);
 /* Whether stream 1 or 2 is a terminal that understands colors, and NO_COLOR is not set. */
 bool cli_colors(int fd);
 

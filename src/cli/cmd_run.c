@@ -88,11 +88,11 @@ static void say_reached(const struct cli *c, int64_t us)
         cli_answer(c, o, daemon ? "leat status" : "leat start");
         return;
     }
-    fprintf(stderr, "replicate: reached in %.1f s — all copied, keys and indexes built, foreign keys valid, statistics taken, lag under its gate\n", (double)us / 1e6);
+    fprintf(stderr, "replicate: reached in %.1f s; all is copied, indexed, valid, and followed\n", (double)us / 1e6);
     if (daemon)
-        fputs("next: leat status --watch   (the pilot in the background follows on)\n", stderr);
+        fputs("next: leat status --watch   (the pilot follows on)\n", stderr);
     else
-        fputs("next: leat start   (follows on in the background; until then the source keeps its log for leat)\n", stderr);
+        fputs("next: leat start   (follows on in the background; the slot keeps the log till then)\n", stderr);
 }
 
 static enum err run(struct cli *c, struct pilot_view view, struct fault *f)

@@ -86,10 +86,11 @@ static void add_gates(const struct cli *c, json_t *gates, const json_t *s)
     bool measured = json_is_number(lag) && json_is_true(json_object_get(s, "running"));
     double seconds = json_number_value(lag);
     json_int_t ledger = json_integer_value(json_object_get(s, "ledger"));
-    bool follows = json_is_true(json_object_get(s, "following")) && json_is_true(json_object_get(s, "running"));
+    bool running = json_is_true(json_object_get(s, "running"));
+    bool followed = json_is_true(json_object_get(s, "following"));
     char why[128];
 
-    add_gate(gates, store, "replicate", follows, follows ? "all is copied and followed" : "not all is copied and followed");
+    add_gate(gates, store, "replicate", followed && running, !followed ? "not all is copied and followed" : running ? "all is copied and followed" : "copied, but not followed now");
     if (measured)
         snprintf(why, sizeof why, "%.3f s; the gate is %.3f s", seconds, (double)c->config->gates.lag_us / 1e6);
     else
@@ -124,7 +125,7 @@ static bool any(const json_t *stores, const char *key)
     return false;
 }
 
-static void add_next(struct buf *next, const json_t *stores, bool running, bool daemon)
+static void add_next(struct buf *next, const json_t *stores, bool running)
 {
     size_t i;
     const json_t *s;
@@ -141,7 +142,7 @@ static void add_next(struct buf *next, const json_t *stores, bool running, bool 
     else if (!running)
         buf_adds(next, "leat start\n");
     else
-        buf_adds(next, daemon ? "leat status --watch\n" : "leat run shows it on its own terminal; leat status --watch does here\n");
+        buf_adds(next, "leat status --watch\n");
 }
 
 static json_t *collect(const struct cli *c, struct buf *next)
@@ -161,7 +162,7 @@ static json_t *collect(const struct cli *c, struct buf *next)
         json_array_append_new(stores, s);
     }
     running = daemon || any(stores, "running");
-    add_next(next, stores, running, daemon);
+    add_next(next, stores, running);
     json_object_set_new(o, "migration", json_string(c->config->migration));
     json_object_set_new(o, "phase", json_string(phases[least]));
     json_object_set_new(o, "running", json_boolean(running));

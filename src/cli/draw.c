@@ -98,12 +98,16 @@ static void add_column(struct buf *out, const char *text, int width)
         buf_addf(out, "%s%*s", text, width - columns, "");
         return;
     }
-    for (int shown = 0; *text != '\0'; text++) {
-        if (((unsigned char)*text & 0xc0) != 0x80 && ++shown == width)
-            break;
-        buf_addc(out, *text);
+    columns -= width - 1; /* so many characters go, one … comes */
+    for (int at = 0; *text != '\0'; text++) {
+        bool begins = ((unsigned char)*text & 0xc0) != 0x80;
+
+        at += begins;
+        if (at <= width / 2 || at > width / 2 + columns)
+            buf_addc(out, *text);
+        else if (begins && at == width / 2 + 1)
+            buf_adds(out, "…");
     }
-    buf_adds(out, "…");
 }
 
 /* --- a store's parts --- */

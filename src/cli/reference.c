@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "base/fault.h"
+#include "cli/cli.h"
 
 #define WIDTH 100
 
@@ -33,29 +33,6 @@ static const struct {
 #define COUNT(list) (sizeof(list) / sizeof *(list))
 
 /* --- for the terminal --- */
-
-/* Words of `text`, no line longer than WIDTH, each begun with `indent` blanks. */
-static void add_wrapped(struct buf *out, const char *text, int indent)
-{
-    int column = 0;
-
-    while (*text != '\0') {
-        int n = (int)strcspn(text, " ");
-
-        if (column > 0 && column + 1 + n > WIDTH) {
-            buf_addc(out, '\n');
-            column = 0;
-        }
-        if (column == 0)
-            buf_addf(out, "%*s", indent, "");
-        else
-            buf_addc(out, ' ');
-        buf_addf(out, "%.*s", n, text);
-        column = (column == 0 ? indent : column + 1) + n;
-        text += n + (text[n] == ' ');
-    }
-    buf_addc(out, '\n');
-}
 
 static void add_list(struct buf *out, enum command_shown shown)
 {
@@ -140,7 +117,7 @@ void reference_command(struct buf *out, enum command c)
         buf_addf(out, "%s.\nIt comes with a later release.\n", x->text);
         return;
     }
-    add_wrapped(out, x->full, 0);
+    cli_wrap(out, x->full, WIDTH, 0);
     if (has_options(c))
         buf_addc(out, '\n');
     for (int i = 0; i < OPTION_COUNT; i++)

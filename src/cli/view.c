@@ -27,6 +27,7 @@ struct view {
     bool json;
     bool terminal;
     bool color;
+    bool ended; /* the last picture: of engines that were stopped because they are done */
     int lines_drawn;
     int64_t started_us;
     struct rates *rates;
@@ -64,6 +65,7 @@ void view_draw(struct view *v, const struct config *c, const char *state_dir, st
     for (size_t i = 0; i < c->store_count; i++) {
         stores[i].name = c->stores[i].name;
         stores[i].status = pilot_store_status(state_dir, c->stores[i].name, &stores[i].alive);
+        stores[i].alive = stores[i].alive || v->ended;
     }
     draw_stores(&d, v->rates, out);
     for (size_t i = 0; i < c->store_count; i++)
@@ -99,7 +101,7 @@ static void draw_terminal(struct view *v, const struct config *c, const char *st
     w.ws_col = w.ws_col < 20 ? 80 : w.ws_col;
     w.ws_row = w.ws_row < 4 ? 24 : w.ws_row;
     view_draw(v, c, state_dir, &text, w.ws_col - 1, w.ws_row - 2, v->color);
-    buf_addf(&text, "elapsed %lld:%02lld · Ctrl-C is safe: run again to go on\n", (long long)(seconds / 60), (long long)(seconds % 60));
+    buf_addf(&text, "elapsed %lld:%02lld%s\n", (long long)(seconds / 60), (long long)(seconds % 60), v->ended ? "" : " · Ctrl-C is safe: run again to go on");
     go_up(v, &out);
     v->lines_drawn = draw_cut(buf_cstr(&text), w.ws_col - 1, w.ws_row - 1, v->color ? "\033[0m\033[K" : "\033[K", &out);
     buf_adds(&out, "\033[J");
@@ -202,6 +204,7 @@ static void show(void *ctx, const struct config *c, const char *state_dir)
 
 void view_end(struct view *v, const struct config *c, const char *state_dir)
 {
+    v->ended = true;
     if (v->terminal && v->lines_drawn > 0)
         draw_terminal(v, c, state_dir);
 }

@@ -85,6 +85,18 @@ static void test_what_has_no_room_is_counted(void **state)
     json_decref(o);
 }
 
+static void test_long_names_keep_both_ends(void **state)
+{
+    AUTO(rates) *r = rates_new();
+    json_t *o = status(1, 3, 1000000);
+    AUTO_BUF out = {0};
+
+    (void)state;
+    draw_at(r, o, 79, 20, 1000000, &out);
+    assert_non_null(strstr(buf_cstr(&out), "\n  public.a_table…_name_0_größer copying "));
+    json_decref(o);
+}
+
 static void test_rate_and_time_left(void **state)
 {
     AUTO(rates) *r = rates_new();
@@ -141,6 +153,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_fits_the_screen),
         cmocka_unit_test(test_what_has_no_room_is_counted),
+        cmocka_unit_test(test_long_names_keep_both_ends),
         cmocka_unit_test(test_rate_and_time_left),
         cmocka_unit_test(test_rates),
         cmocka_unit_test(test_store_that_has_not_begun),
