@@ -35,6 +35,7 @@ struct rel_column {
 
 /* A table as the stream described it at that point. Immutable once made; a new description is a new relation. */
 struct relation {
+    uint64_t serial; /* no other description of this process has it; an address may come again when a decoder ends */
     uint32_t id; /* the stream's number for the table (PostgreSQL: oid) */
     const char *schema;
     const char *name;

@@ -1,11 +1,12 @@
-/* replicate/router.c — see router.h. Descriptions are few (one a table, one more after each DDL) and never change: a table of
- * pointers, read under a lock that is hardly ever contended, with the last answers kept by each caller's own hash line. */
+/* replicate/router.c — see router.h. Descriptions are few (one a table, one more after each DDL and each reading of the spool) and
+ * never change: a table by their serial, read under a lock that is hardly ever contended. A description may be gone before its
+ * slot (the spool's readers end): its address can come again with another table's description, its serial cannot. */
 #include "replicate/router.h"
 
 #include <stdlib.h>
 
 struct slot {
-    const struct relation *relation;
+    uint64_t serial; /* of the relation; 0: free */
     const struct binding *binding;
     struct rtable *table;
 };
@@ -44,11 +45,11 @@ void router_free(struct router_state *rs)
     free(rs);
 }
 
-static struct slot *find(struct router_state *rs, const struct relation *rel)
+static struct slot *find(struct router_state *rs, uint64_t serial)
 {
-    size_t at = ((uintptr_t)rel >> 4) * 0x9e3779b97f4a7c15u >> 20 & (rs->size - 1);
+    size_t at = serial * 0x9e3779b97f4a7c15u >> 20 & (rs->size - 1);
 
-    while (rs->slots[at].relation != NULL && rs->slots[at].relation != rel)
+    while (rs->slots[at].serial != 0 && rs->slots[at].serial != serial)
         at = (at + 1) & (rs->size - 1);
     return &rs->slots[at];
 }
@@ -61,14 +62,16 @@ static void grow(struct router_state *rs)
     rs->size *= 2;
     rs->slots = mem_alloc(rs->size * sizeof *rs->slots);
     for (size_t i = 0; i < old_size; i++)
-        if (old[i].relation != NULL)
-            *find(rs, old[i].relation) = old[i];
+        if (old[i].serial != 0)
+            *find(rs, old[i].serial) = old[i];
     free(old);
 }
 
 static enum err make(struct router_state *rs, const struct relation *rel, struct slot *ret, struct fault *f)
 {
-    struct slot made = {.relation = rel};
+    struct slot made = {.serial = rel->serial};
+
+    ENSURE(rel->serial != 0);
     struct binding *b;
 
     if (strcmp(rel->schema, "leat") != 0) {
@@ -88,17 +91,17 @@ enum err router_bind(struct router_state *rs, const struct relation *rel, const 
     enum err err = ERR_OK;
 
     pthread_rwlock_rdlock(&rs->lock);
-    slot = *find(rs, rel);
+    slot = *find(rs, rel->serial);
     pthread_rwlock_unlock(&rs->lock);
-    if (slot.relation == NULL) {
+    if (slot.serial == 0) {
         pthread_rwlock_wrlock(&rs->lock);
-        slot = *find(rs, rel);
-        if (slot.relation == NULL) {
+        slot = *find(rs, rel->serial);
+        if (slot.serial == 0) {
             err = make(rs, rel, &slot, f);
             if (err == ERR_OK) {
                 if (2 * (rs->count + 1) > rs->size)
                     grow(rs);
-                *find(rs, rel) = slot;
+                *find(rs, rel->serial) = slot;
                 rs->count++;
             }
         }

@@ -5,9 +5,12 @@
  *
  * Invariants
  *  1. A relation, once handed out, is neither changed nor moved nor freed before the cache. Its names stand in its raw.
- *  2. At most half of the slots are taken, so that a search ends. */
+ *  2. At most half of the slots are taken, so that a search ends.
+ *  3. No two descriptions of a process have the same serial, whichever cache they are of: a description's address may come
+ *     again once its cache is freed, its serial does not. */
 #include "wire/relations.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -142,9 +145,11 @@ void relations_check(struct bytes *r)
 static struct relation *make(struct arena *arena, const char *body, size_t body_len)
 {
     struct relation *relation = arena_zalloc(arena, sizeof *relation);
+    static _Atomic uint64_t serials;
     char *raw = arena_alloc(arena, 1 + body_len);
     struct bytes r = {raw, raw + 1, raw + 1 + body_len, NULL};
 
+    relation->serial = atomic_fetch_add(&serials, 1) + 1;
     raw[0] = 'R';
     memcpy(raw + 1, body, body_len);
     relation->raw = raw;

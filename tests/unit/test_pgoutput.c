@@ -324,6 +324,7 @@ static void raw_reads_as_protocol_1(void **state)
     add_relation(&t->b, T, "public", "t", 'd', ID_V);
     good(t);
     assert_int_equal(pgoutput_decode(other, t->arena, t->m.relation->raw, t->m.relation->raw_len, &m, &t->f), ERR_OK);
+    assert_true(m.relation->serial != 0 && m.relation->serial != t->m.relation->serial); /* whoever remembers by it cannot mistake them */
     buf_add_u32be(begin(t, "U"), 901);
     buf_add_u32be(&t->b, T);
     add_row(&t->b, 'K', "3n");
