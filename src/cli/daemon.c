@@ -29,9 +29,11 @@ static void log_event(void *ctx, const char *store, const char *text)
 int cmd_pilot(struct cli *c, struct fault *f)
 {
     struct pilot_job job = {.config = c->config, .state_dir = c->state_dir, .consent = c->yes, .daemon = true, .view = {.event = log_event}};
+    AUTO_CHARS *log_path = mem_format("%s/log/pilot.log", c->state_dir);
     enum err err;
 
     log_level_set(LOG_INFO);
+    log_bound(log_path, LOG_MOST);
     err = pilot_run(&job, f);
     if (err == ERR_INTERRUPTED) { /* as it should end */
         fault_clear(f);

@@ -48,8 +48,14 @@ static enum err open_record(struct engine *e, struct fault *f)
 
 static enum err work(struct engine *e, struct fault *f)
 {
+    struct fault why = {0};
+
     TRY(open_record(e, f));
     TRY(store_new(e->config, e->config_store, e->state_dir, e->token, &engine_stop, &e->store, f));
+    if (engine_target_is_away(e, &why)) {
+        log_fault(LOG_WARN, e->config_store->name, &why);
+        return engine_away(e, f);
+    }
     TRY(engine_prepare(e, f));
     while (!atomic_load(&engine_stop)) {
         TRY(engine_turn(e, f));
@@ -67,7 +73,9 @@ static void take_down(struct engine *e)
     reader_stop(e->reader);
     apply_stop(e->apply);
     router_free(e->router);
-    reader_free(e->reader); /* relations in flight were its decoder's */
+    reader_free(e->reader); /* relations in flight were its decoder's, or the backlog's */
+    backlog_free(e->backlog);
+    backlog_free(e->backlog_over);
     queue_free(e->queue);
     if (e->watcher != NULL)
         e->store->ops->watcher_close(e->watcher);
@@ -95,6 +103,7 @@ static void note_end(struct engine *e, const struct fault *f)
 int engine_main(const struct config *c, const char *state_dir, const char *store, int64_t pilot_token, bool consent)
 {
     struct engine e = {.config = c, .config_store = config_store_find(c, store), .state_dir = state_dir, .consent = consent};
+    AUTO_CHARS *log_path = mem_format("%s/log/%s.log", state_dir, store);
     struct fault f = {0};
     enum err err;
 
@@ -103,6 +112,7 @@ int engine_main(const struct config *c, const char *state_dir, const char *store
         return err_info(ERR_UNKNOWN_NAME)->exit_status;
     watch_signals();
     log_level_set(LOG_INFO);
+    log_bound(log_path, LOG_MOST);
     e.started_us = world_wall_us();
     err = work(&e, &f);
     ENSURE(err != ERR_OK);

@@ -5,6 +5,7 @@
 #include "build/build.h"
 #include "journal/journal.h"
 #include "replicate/apply.h"
+#include "replicate/backlog.h"
 #include "replicate/copy.h"
 #include "replicate/finish.h"
 #include "replicate/join.h"
@@ -27,7 +28,10 @@ struct engine {
     struct build_post *post;
     struct registry *registry;
     struct router_state *router;
-    struct spool *spool;
+    struct spool_decoder decoder;
+    struct spool *spool;     /* of tables still copying */
+    struct backlog *backlog; /* of the whole stream: while it is not all on the target; NULL: none */
+    struct backlog *backlog_over; /* its parcels may live on */
     struct queue *queue;
     struct reader *reader;
     struct apply *apply;
@@ -39,6 +43,7 @@ struct engine {
     struct progress progress;
     struct lsn acknowledged;   /* recorded in the journal; never behind what the source was told */
     enum engine_phase phase;
+    bool away;                 /* the target does not answer */
     bool following;
     bool copy_paused;
     char doing[256];
@@ -51,12 +56,22 @@ struct engine {
 
 /* engine_prepare.c: everything before the threads start. */
 MUST_USE enum err engine_prepare(struct engine *e, struct fault *f);
+/* The same of the source alone, as far as the stream needs it. */
+MUST_USE enum err engine_prepare_source(struct engine *e, struct fault *f);
+/* engine_away.c: whether the target does not answer although the store has come so far that its changes can be kept; then, until
+ * the target answers again or we are to stop. */
+bool engine_target_is_away(struct engine *e, struct fault *ret_why);
+MUST_USE enum err engine_away(struct engine *e, struct fault *f);
 /* engine_status.c */
 void engine_write_status(struct engine *e);
 void engine_write_fault(const char *state_dir, const char *store, const struct fault *f);
 void engine_clear_fault(const char *state_dir, const char *store);
 /* engine_watch.c: one turn of the engine's own loop. */
 MUST_USE enum err engine_turn(struct engine *e, struct fault *f);
+/* Whether `every` has passed since *last; then *last is now. */
+bool engine_due(int64_t *last, int64_t every);
+/* First the record, then the source. */
+MUST_USE enum err engine_acknowledge(struct engine *e, struct fault *f);
 /* The last word to the source before a graceful end. */
 void engine_last_acknowledge(struct engine *e);
 

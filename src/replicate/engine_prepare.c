@@ -99,6 +99,7 @@ static enum err arm(struct engine *e, bool again, struct fault *f)
     if (facts.confirmed.v == 0)
         return fault_set(f, ERR_SLOT_LOST, "the slot vanished while it was being made");
     TRY(e->journal->ops->fact_set(e->journal, e->config_store->name, "acknowledged", lsn_text(facts.confirmed, text), false, f));
+    TRY(e->journal->ops->fact_set(e->journal, e->config_store->name, "backlog", NULL, true, f)); /* of a slot before this one */
     TRY(e->journal->ops->fact_set(e->journal, e->config_store->name, "armed", lsn_text(facts.confirmed, text), false, f));
     return e->journal->ops->append(e->journal, e->config_store->name, EVENT_ARMED, NULL, f);
 }
@@ -143,13 +144,11 @@ static enum err open_spool(struct engine *e, const char *recorded, bool *ret_mad
 {
     AUTO_CHARS *parent = mem_format("%s/spool", e->state_dir);
     AUTO_CHARS *dir = mem_format("%s/spool/%s", e->state_dir, e->config_store->name);
-    static struct spool_decoder decoder;
     const char *identity;
 
-    decoder = (struct spool_decoder){e->store->ops->decoder_make, e->store->ops->decoder_drop, e->store->ops->decode};
     if ((mkdir(parent, 0700) != 0 && errno != EEXIST) || (mkdir(dir, 0700) != 0 && errno != EEXIST))
         return fault_set(f, ERR_STATE_DIR, "cannot make %s: %s", dir, strerror(errno));
-    TRY(spool_file_open(dir, (uint64_t)e->config->limits.spool, &decoder, &e->spool, f));
+    TRY(spool_file_open(dir, (uint64_t)e->config->limits.spool, &e->decoder, &e->spool, f));
     identity = e->spool->ops->identity(e->spool);
     *ret_made = recorded == NULL || strcmp(recorded, identity) != 0;
     return ERR_OK;
@@ -166,6 +165,23 @@ static enum err parse_fact(struct engine *e, struct arena *a, const char *name, 
     return ERR_OK;
 }
 
+/* The slot is where it may be, and what was kept for the target is there. */
+static enum err check_source(struct engine *e, struct lsn confirmed, struct fault *f)
+{
+    AUTO(arena) *a = arena_new(1024);
+    struct backlog_place at = {e->store, e->journal, &e->decoder};
+    char one[LSN_TEXT_SIZE];
+    char two[LSN_TEXT_SIZE];
+
+    TRY(parse_fact(e, a, "acknowledged", &e->acknowledged, f));
+    if (confirmed.v == 0)
+        return fault_set(f, ERR_SLOT_LOST, "the slot is not on the source any more");
+    if (lsn_lt(e->acknowledged, confirmed))
+        return fault_set(f, ERR_SLOT_FOREIGN, "the slot stands at %s, but nothing beyond %s was ever acknowledged", lsn_text(confirmed, one), lsn_text(e->acknowledged, two));
+    e->decoder = (struct spool_decoder){e->store->ops->decoder_make, e->store->ops->decoder_drop, e->store->ops->decode};
+    return backlog_find(&at, e->acknowledged, &e->backlog, f);
+}
+
 /* What the record, the slot and the target say must fit together; a gap is refused, never bridged (traps P1, P20). */
 static enum err check_positions(struct engine *e, struct arena *a, const struct stream_facts *facts, struct fault *f)
 {
@@ -173,15 +189,11 @@ static enum err check_positions(struct engine *e, struct arena *a, const struct 
     char two[LSN_TEXT_SIZE];
     struct lsn durable;
 
-    TRY(parse_fact(e, a, "acknowledged", &e->acknowledged, f));
+    TRY(check_source(e, facts->confirmed, f));
     TRY(parse_fact(e, a, "durable", &durable, f));
-    if (facts->confirmed.v == 0)
-        return fault_set(f, ERR_SLOT_LOST, "the slot is not on the source any more");
-    if (lsn_lt(e->acknowledged, facts->confirmed))
-        return fault_set(f, ERR_SLOT_FOREIGN, "the slot stands at %s, but nothing beyond %s was ever acknowledged", lsn_text(facts->confirmed, one), lsn_text(e->acknowledged, two));
     if (lsn_lt(facts->applied, durable))
         return fault_set(f, ERR_TARGET_BEHIND, "the target stands at %s, but was durable at %s", lsn_text(facts->applied, one), lsn_text(durable, two));
-    e->progress.durable = facts->confirmed;
+    e->progress.durable = e->backlog != NULL ? backlog_from(e->backlog) : facts->confirmed;
     e->progress.durable_mark = durable;
     return ERR_OK;
 }
@@ -189,6 +201,7 @@ static enum err check_positions(struct engine *e, struct arena *a, const struct 
 static enum err start_threads(struct engine *e, const struct stream_facts *facts, struct fault *f)
 {
     struct store_waits w = {waits_tell, e};
+    struct lsn start = lsn_max(facts->applied, e->progress.durable); /* nothing before it is to be applied */
 
     if (!registry_all(e->registry, TABLE_COPIED)) {
         doing(e, "waiting until no commit can be missing from a snapshot");
@@ -197,9 +210,9 @@ static enum err start_threads(struct engine *e, const struct stream_facts *facts
     doing(e, "starting");
     e->queue = queue_new((size_t)48 << 20);
     e->router = router_new(e->store, e->registry);
-    TRY(e->store->ops->watcher_open(e->store, &e->watcher, f));
-    TRY(reader_start(e->store, facts->confirmed, e->queue, &e->reader, f));
-    TRY(apply_start(e->store, e->registry, e->router, e->spool, e->queue, lsn_max(facts->applied, facts->confirmed), facts->applied, &e->apply, f));
+    TRY(e->store->ops->watcher_open(e->store, false, &e->watcher, f));
+    TRY(reader_start(e->store, facts->confirmed, e->queue, e->backlog, start, &e->reader, f));
+    TRY(apply_start(e->store, e->registry, e->router, e->spool, e->queue, start, facts->applied, &e->apply, f));
     TRY(copy_start(e->store, e->registry, e->journal, &e->copy, f));
     TRY(join_start(e->store, e->registry, e->router, e->spool, e->apply, e->journal, &e->join, f));
     doing(e, "");
@@ -228,4 +241,21 @@ enum err engine_prepare(struct engine *e, struct fault *f)
     }
     TRY(load(e, f));
     return start_threads(e, &facts, f);
+}
+
+enum err engine_prepare_source(struct engine *e, struct fault *f)
+{
+    AUTO(arena) *a = arena_new(1024);
+    struct backlog_place at = {e->store, e->journal, &e->decoder};
+    struct lsn confirmed;
+    const char *source;
+
+    TRY(e->store->ops->identify(e->store, a, &source, NULL, f));
+    TRY(check_identity(e, a, "source.server", source, f));
+    TRY(e->store->ops->confirmed(e->store, &confirmed, f));
+    TRY(check_source(e, confirmed, f));
+    if (e->backlog == NULL)
+        TRY(backlog_begin(&at, e->acknowledged, &e->backlog, f));
+    TRY(e->store->ops->watcher_open(e->store, true, &e->watcher, f));
+    return reader_start(e->store, confirmed, NULL, e->backlog, LSN_ZERO, &e->reader, f);
 }

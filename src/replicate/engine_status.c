@@ -107,11 +107,22 @@ static void add_running(struct engine *e, json_t *o)
     json_object_set_new(o, "applied", json_string(lsn_text(facts.applied, text)));
     json_object_set_new(o, "durable", json_string(lsn_text(e->progress.durable, text)));
     json_object_set_new(o, "queue_bytes", json_integer((json_int_t)queue_weight(e->queue)));
-    json_object_set_new(o, "spool_bytes", json_integer((json_int_t)e->spool->ops->bytes(e->spool)));
+    json_object_set_new(o, "spool_bytes", json_integer((json_int_t)(e->spool->ops->bytes(e->spool) + (e->backlog != NULL ? backlog_bytes(e->backlog) : 0))));
+    json_object_set_new(o, "acknowledged", json_string(lsn_text(e->acknowledged, text)));
     json_object_set_new(o, "ledger", json_integer(e->ledger));
     json_object_set_new(o, "txns_applied", json_integer((json_int_t)facts.txns));
     json_object_set_new(o, "changes_applied", json_integer((json_int_t)(facts.changes + join.changes)));
     json_object_set_new(o, "replays", json_integer((json_int_t)facts.replays));
+    json_object_set_new(o, "slot_retained_bytes", json_integer(e->watch.slot_retained_bytes));
+}
+
+static void add_away(const struct engine *e, json_t *o)
+{
+    char text[LSN_TEXT_SIZE];
+
+    json_object_set_new(o, "lag_bytes", json_integer(e->lag_bytes));
+    json_object_set_new(o, "acknowledged", json_string(lsn_text(e->acknowledged, text)));
+    json_object_set_new(o, "spool_bytes", json_integer(e->backlog != NULL ? (json_int_t)backlog_bytes(e->backlog) : 0));
     json_object_set_new(o, "slot_retained_bytes", json_integer(e->watch.slot_retained_bytes));
 }
 
@@ -129,8 +140,11 @@ void engine_write_status(struct engine *e)
                   (int)e->following, "started_us", (json_int_t)e->started_us, "rss_bytes", (json_int_t)rss_bytes(), "ddl_pending", "");
     if (o == NULL)
         return;
+    json_object_set_new(o, "target_away", json_boolean(e->away));
     if (e->join != NULL)
         add_running(e, o);
+    if (e->away)
+        add_away(e, o);
     write_file(path, o);
 }
 

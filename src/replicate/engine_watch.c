@@ -12,8 +12,7 @@
 #define BLOCKING_LIMIT_US ((int64_t)200000)
 #define MOST_BLOCKING 64
 
-/* Whether `every` has passed since *last; then *last is now. */
-static bool due(int64_t *last, int64_t every)
+bool engine_due(int64_t *last, int64_t every)
 {
     int64_t now = world_mono_us();
 
@@ -49,6 +48,8 @@ static enum err tick(struct engine *e, struct fault *f)
         struct lsn end;
         TRY(e->spool->ops->sync(e->spool, &end, f));
     }
+    if (e->backlog != NULL)
+        TRY(backlog_sync(e->backlog, f));
     TRY(e->store->ops->watcher_poll(e->watcher, &e->watch, f));
     progress_tick(&e->progress, facts.applied, facts.mark, e->watch.target_now, e->watch.target_flushed);
     measure_lag(e, &facts);
@@ -57,17 +58,36 @@ static enum err tick(struct engine *e, struct fault *f)
     return ERR_OK;
 }
 
-/* First the record, then the source: the slot is never beyond what was recorded. */
-static enum err acknowledge(struct engine *e, struct fault *f)
+/* Where the target can never be found behind: recorded before the log that could bring it up is let go. */
+static enum err record_durable(struct engine *e, struct fault *f)
 {
-    struct journal *j = e->journal;
+    static struct lsn recorded;
     char text[LSN_TEXT_SIZE];
 
-    if (!lsn_lt(e->acknowledged, e->progress.durable))
+    if (!lsn_lt(recorded, e->progress.durable_mark))
         return ERR_OK;
-    TRY(j->ops->fact_set(j, e->config_store->name, "durable", lsn_text(e->progress.durable_mark, text), true, f));
-    TRY(j->ops->fact_set(j, e->config_store->name, "acknowledged", lsn_text(e->progress.durable, text), true, f));
-    e->acknowledged = e->progress.durable;
+    TRY(e->journal->ops->fact_set(e->journal, e->config_store->name, "durable", lsn_text(e->progress.durable_mark, text), true, f));
+    recorded = e->progress.durable_mark;
+    return ERR_OK;
+}
+
+/* First the record, then the source: the slot is never beyond what was recorded. */
+enum err engine_acknowledge(struct engine *e, struct fault *f)
+{
+    struct lsn may = e->progress.durable;
+    char text[LSN_TEXT_SIZE];
+    bool over = false;
+
+    if (!e->away)
+        TRY(record_durable(e, f));
+    if (e->backlog != NULL)
+        TRY(backlog_settle(e->backlog, may, &may, &over, f));
+    if (over)
+        e->backlog_over = TAKE(e->backlog);
+    if (!lsn_lt(e->acknowledged, may))
+        return ERR_OK;
+    TRY(e->journal->ops->fact_set(e->journal, e->config_store->name, "acknowledged", lsn_text(may, text), true, f));
+    e->acknowledged = may;
     reader_acknowledge(e->reader, e->acknowledged);
     return ERR_OK;
 }
@@ -76,10 +96,10 @@ void engine_last_acknowledge(struct engine *e)
 {
     struct fault ignored = {0};
 
-    if (e->watcher == NULL || e->apply == NULL || e->reader == NULL)
+    if (e->watcher == NULL || e->reader == NULL || (e->apply == NULL && !e->away))
         return;
-    if (tick(e, &ignored) == ERR_OK)
-        (void)acknowledge(e, &ignored);
+    if ((e->away ? backlog_sync(e->backlog, &ignored) : tick(e, &ignored)) == ERR_OK && engine_acknowledge(e, &ignored) != ERR_OK)
+        log_fault(LOG_INFO, e->config_store->name, &ignored); /* the next engine finds the older position */
 }
 
 /* --- the governor --- */
@@ -199,17 +219,17 @@ enum err engine_turn(struct engine *e, struct fault *f)
 
     TRY(check_threads(e, f));
     TRY(advance_phase(e, f));
-    if (e->phase == ENGINE_COPY && due(&locks, BLOCKING_LIMIT_US / 2))
+    if (e->phase == ENGINE_COPY && engine_due(&locks, BLOCKING_LIMIT_US / 2))
         TRY(mind_locks(e, f));
-    if (due(&polled, POLL_US)) {
+    if (engine_due(&polled, POLL_US)) {
         TRY(tick(e, f));
         TRY(govern(e, f));
     }
-    if (due(&acknowledged, ACKNOWLEDGE_US))
-        TRY(acknowledge(e, f));
-    if (due(&kept, HEARTBEAT_US))
+    if (engine_due(&acknowledged, ACKNOWLEDGE_US))
+        TRY(engine_acknowledge(e, f));
+    if (engine_due(&kept, HEARTBEAT_US))
         TRY(housekeeping(e, f));
-    if (due(&shown, 250000))
+    if (engine_due(&shown, 250000))
         engine_write_status(e);
     return ERR_OK;
 }

@@ -1,4 +1,8 @@
-/* replicate/reader.c — see reader.h. */
+/* replicate/reader.c — see reader.h.
+ *
+ * One thread both fills the backlog and takes from it, so that "through" needs no agreement: nothing was read that is not in it,
+ * and it has nothing left. It goes past the backlog only after that has been so for a while with the queue nearly empty: a target
+ * that is merely slow would fill the queue at once, and the source would wait for it again. */
 #include "replicate/reader.h"
 
 #include <pthread.h>
@@ -7,11 +11,16 @@
 #include "base/world.h"
 
 #define TURN_US ((int64_t)100000)
+#define THROUGH_US ((int64_t)2000000)
+#define QUEUE_LOW ((size_t)8 << 20)
 
 struct reader {
     struct store *store;
     struct store_stream *stream;
-    struct queue *out;
+    struct queue *out;       /* NULL: the target is away */
+    struct backlog *backlog; /* NULL: none, or it is left behind */
+    struct lsn applied;
+    int64_t through_us;      /* since when the backlog has nothing left; 0: it has */
     pthread_t thread;
     bool started;
     pthread_mutex_t lock;
@@ -47,6 +56,74 @@ static enum err put(struct reader *r, struct parcel *p, struct fault *f)
     return ERR_OK;
 }
 
+/* --- with a backlog --- */
+
+/* Gives the queue what it has room for. *ret_fed: there was something. */
+static enum err feed(struct reader *r, bool *ret_fed, struct fault *f)
+{
+    struct parcel *p = NULL;
+
+    *ret_fed = false;
+    if (r->out == NULL || queue_weight(r->out) > 2 * QUEUE_LOW) {
+        r->through_us = 0;
+        return ERR_OK;
+    }
+    TRY(backlog_next(r->backlog, r->applied, &p, f));
+    if (p == NULL) {
+        if (r->through_us == 0)
+            r->through_us = world_mono_us();
+        return ERR_OK;
+    }
+    *ret_fed = true;
+    return put(r, p, f);
+}
+
+static bool is_through(const struct reader *r)
+{
+    return r->through_us != 0 && world_mono_us() - r->through_us > THROUGH_US && queue_weight(r->out) < QUEUE_LOW && backlog_at_boundary(r->backlog);
+}
+
+static enum err keep(struct reader *r, int64_t deadline_us, struct fault *f)
+{
+    struct parcel *p = NULL;
+    enum err err;
+
+    TRY(r->store->ops->stream_read(r->stream, deadline_us, &p, f));
+    if (p == NULL)
+        return ERR_OK;
+    err = backlog_append(r->backlog, p, f);
+    parcel_free(p);
+    return err;
+}
+
+/* Without room the source keeps its log for a while; it still hears from us. */
+static enum err turn_with_backlog(struct reader *r, struct fault *f)
+{
+    bool fed;
+
+    TRY(feed(r, &fed, f));
+    if (is_through(r)) {
+        backlog_leave(r->backlog);
+        r->backlog = NULL;
+        return ERR_OK;
+    }
+    if (backlog_has_room(r->backlog) || !backlog_at_boundary(r->backlog))
+        return keep(r, world_mono_us() + (fed ? 1000 : TURN_US), f);
+    if (!fed)
+        world_sleep_us(TURN_US / 2);
+    return r->store->ops->stream_feedback(r->stream, (struct lsn){atomic_load(&r->durable)}, f);
+}
+
+static enum err turn(struct reader *r, struct fault *f)
+{
+    struct parcel *p = NULL;
+
+    if (r->backlog != NULL)
+        return turn_with_backlog(r, f);
+    TRY(r->store->ops->stream_read(r->stream, world_mono_us() + TURN_US, &p, f));
+    return p != NULL ? put(r, p, f) : ERR_OK;
+}
+
 static void *reader_thread(void *arg)
 {
     struct reader *r = arg;
@@ -55,12 +132,9 @@ static void *reader_thread(void *arg)
     enum err err = ERR_OK;
 
     while (err == ERR_OK && !atomic_load(&r->stop)) {
-        struct parcel *p = NULL;
         err = tell(r, &told, &f);
         if (err == ERR_OK)
-            err = r->store->ops->stream_read(r->stream, world_mono_us() + TURN_US, &p, &f);
-        if (err == ERR_OK && p != NULL)
-            err = put(r, p, &f);
+            err = turn(r, &f);
     }
     if (err == ERR_OK)
         (void)tell(r, &told, &f);
@@ -73,13 +147,15 @@ static void *reader_thread(void *arg)
     return NULL;
 }
 
-enum err reader_start(struct store *s, struct lsn from, struct queue *out, struct reader **ret, struct fault *f)
+enum err reader_start(struct store *s, struct lsn from, struct queue *out, struct backlog *backlog, struct lsn applied, struct reader **ret, struct fault *f)
 {
     struct reader *r = mem_alloc(sizeof *r);
     enum err err;
 
     r->store = s;
     r->out = out;
+    r->backlog = backlog;
+    r->applied = applied;
     pthread_mutex_init(&r->lock, NULL);
     err = s->ops->stream_open(s, from, &r->stream, f);
     if (err != ERR_OK) {

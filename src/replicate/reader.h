@@ -1,12 +1,18 @@
-/* replicate/reader.h — the thread that reads the stream into the queue, and never leaves the source without an answer. */
+/* replicate/reader.h — the thread that reads the stream into the queue, and never leaves the source without an answer.
+ *
+ *   no backlog:          source --> queue
+ *   a backlog:           source --> backlog --> queue, until what stood in it is through: then as above, for good
+ *   a backlog, no queue: source --> backlog           (the target is away) */
 #ifndef LEAT_REPLICATE_READER_H
 #define LEAT_REPLICATE_READER_H
 
 #include "base/queue.h"
+#include "replicate/backlog.h"
 #include "store/store.h"
 
 struct reader;
-MUST_USE enum err reader_start(struct store *s, struct lsn from, struct queue *out, struct reader **ret, struct fault *f);
+/* `from`: the slot's position. With a backlog, what ends at or before `applied` is not taken from it. `out` or `backlog` may be NULL. */
+MUST_USE enum err reader_start(struct store *s, struct lsn from, struct queue *out, struct backlog *backlog, struct lsn applied, struct reader **ret, struct fault *f);
 enum err reader_check(struct reader *r, struct fault *f);
 /* What may be acknowledged from now on. */
 void reader_acknowledge(struct reader *r, struct lsn durable);

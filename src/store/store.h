@@ -89,7 +89,8 @@ struct store_ops {
     const char *engine;
 
     /* --- preparing --- */
-    /* Both servers' identity against what the journal recorded: text "system id/timeline/version" per side, in the arena. */
+    /* Both servers' identity against what the journal recorded: text "system id/timeline/version" per side, in the arena.
+     * ret_target NULL: only the source is asked. */
     enum err (*identify)(struct store *s, struct arena *a, const char **ret_source, const char **ret_target, struct fault *f);
     /* Makes leat's own schema on the target, takes the store's lease there with s->token (ERR_FENCED_OUT when a newer one holds
      * it) and ends every backend an older engine left behind. */
@@ -99,6 +100,10 @@ struct store_ops {
     enum err (*arm)(struct store *s, const struct catalog *source, bool fresh, struct store_waits *w, struct fault *f);
     enum err (*load)(struct store *s, struct catalog **ret_source, struct catalog **ret_target, struct fault *f);
     enum err (*facts)(struct store *s, struct arena *a, struct stream_facts *ret, struct fault *f);
+    /* The slot's position, as in facts; needs the source alone. */
+    enum err (*confirmed)(struct store *s, struct lsn *ret, struct fault *f);
+    /* ERR_OK when the target answers and can be written. */
+    enum err (*target_answers)(struct store *s, struct fault *f);
     enum err (*copy_records)(struct store *s, struct copy_records *ret, struct fault *f);
     /* A spool was made: its identity is recorded, and every table that has not joined forgets its copy (what the lost spool
      * held of it cannot be had again): one transaction. */
@@ -169,7 +174,8 @@ struct store_ops {
     enum err (*lane_position)(struct store_lane *l, struct lsn *ret, struct fault *f);
 
     /* --- watching --- */
-    enum err (*watcher_open)(struct store *s, struct store_watcher **ret, struct fault *f);
+    /* source_only: the target is away; then only poll, heartbeat and drop_slot may be asked, and poll leaves out the target. */
+    enum err (*watcher_open)(struct store *s, bool source_only, struct store_watcher **ret, struct fault *f);
     void (*watcher_close)(struct store_watcher *w);
     enum err (*watcher_poll)(struct store_watcher *w, struct watch *ret, struct fault *f);
     /* Commits a heartbeat mark on the source, carrying the acknowledged position. */
@@ -181,6 +187,8 @@ struct store_ops {
     enum err (*watcher_blocking)(struct store_watcher *w, int64_t limit_us, uint32_t *oids, size_t size, size_t *ret_count, struct fault *f);
     enum err (*watcher_ledger)(struct store_watcher *w, int64_t *ret_count, struct fault *f);
     enum err (*watcher_analyze)(struct store_watcher *w, struct fault *f);
+    /* The governor's last resort: the slot goes, and with it what the source holds back. Nobody may be reading from it. */
+    enum err (*watcher_drop_slot)(struct store_watcher *w, struct fault *f);
 };
 
 /* The engine named in leat.yaml. */

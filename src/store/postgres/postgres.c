@@ -20,6 +20,8 @@ const struct store_ops store_postgres = {
     .arm = pg_store_arm,
     .load = pg_store_load,
     .facts = pg_store_facts,
+    .confirmed = pg_store_confirmed,
+    .target_answers = pg_store_target_answers,
     .copy_records = pg_store_copy_records,
     .spool_record = pg_store_spool_record,
     .bind = pg_store_bind,
@@ -62,4 +64,5 @@ const struct store_ops store_postgres = {
     .watcher_blocking = pg_watcher_blocking,
     .watcher_ledger = pg_watcher_ledger,
     .watcher_analyze = pg_watcher_analyze,
+    .watcher_drop_slot = pg_watcher_drop_slot,
 };

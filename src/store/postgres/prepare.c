@@ -29,9 +29,11 @@ enum err pg_store_identify(struct store *s, struct arena *a, const char **ret_so
     const char *target;
 
     TRY(identity_of(s->store->source, SIDE_SOURCE, a, &source, f));
-    TRY(identity_of(s->store->target, SIDE_TARGET, a, &target, f));
+    if (ret_target != NULL) {
+        TRY(identity_of(s->store->target, SIDE_TARGET, a, &target, f));
+        *ret_target = target;
+    }
     *ret_source = source;
-    *ret_target = target;
     return ERR_OK;
 }
 
@@ -100,14 +102,13 @@ enum err pg_store_load(struct store *s, struct catalog **ret_source, struct cata
     return ERR_OK;
 }
 
-static enum err slot_position(struct store *s, struct arena *a, struct lsn *ret, struct fault *f)
+enum err pg_store_confirmed(struct store *s, struct lsn *ret, struct fault *f)
 {
     AUTO(pg) *pg = NULL;
     char slot[NAME_SIZE];
     const char *params[] = {name_slot(s, slot)};
     AUTO_RESULT *r = NULL;
 
-    (void)a;
     TRY(pg_connect(s->store->source, SIDE_SOURCE, "facts", &pg, f));
     TRY(pg_query(pg, pg->major >= 13 ? "SELECT confirmed_flush_lsn, wal_status FROM pg_catalog.pg_replication_slots WHERE slot_name = $1"
                                      : "SELECT confirmed_flush_lsn, '' FROM pg_catalog.pg_replication_slots WHERE slot_name = $1", 1, params, &r, f));
@@ -135,7 +136,19 @@ enum err pg_store_facts(struct store *s, struct arena *a, struct stream_facts *r
     if (text != NULL && !lsn_parse(text, &ret->applied))
         return fault_set(f, ERR_BUG, "position %s on the target", text);
     TRY(pg_value(pg, a, "SELECT spool FROM leat.lease WHERE migration = $1 AND store = $2", 2, of_store, &ret->spool, f));
-    return slot_position(s, a, &ret->confirmed, f);
+    return pg_store_confirmed(s, &ret->confirmed, f);
+}
+
+enum err pg_store_target_answers(struct store *s, struct fault *f)
+{
+    AUTO(pg) *pg = NULL;
+    AUTO_RESULT *r = NULL;
+
+    TRY(pg_connect(s->store->target, SIDE_TARGET, "knock", &pg, f));
+    TRY(pg_exec(pg, "SELECT pg_catalog.pg_is_in_recovery()", &r, f));
+    if (pg_get_bool(r, 0, 0))
+        return fault_set(f, ERR_TARGET_UNREACHABLE, "target %s: it is in recovery and takes no writes", pg->database);
+    return ERR_OK;
 }
 
 enum err pg_store_spool_record(struct store *s, const char *identity, struct fault *f)

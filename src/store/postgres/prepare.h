@@ -8,6 +8,8 @@ MUST_USE enum err pg_store_identify(struct store *s, struct arena *a, const char
 MUST_USE enum err pg_store_prepare(struct store *s, struct store_waits *w, struct fault *f);
 MUST_USE enum err pg_store_arm(struct store *s, const struct catalog *source, bool fresh, struct store_waits *w, struct fault *f);
 MUST_USE enum err pg_store_load(struct store *s, struct catalog **ret_source, struct catalog **ret_target, struct fault *f);
+MUST_USE enum err pg_store_confirmed(struct store *s, struct lsn *ret, struct fault *f);
+MUST_USE enum err pg_store_target_answers(struct store *s, struct fault *f);
 MUST_USE enum err pg_store_facts(struct store *s, struct arena *a, struct stream_facts *ret, struct fault *f);
 MUST_USE enum err pg_store_copy_records(struct store *s, struct copy_records *ret, struct fault *f);
 MUST_USE enum err pg_store_spool_record(struct store *s, const char *identity, struct fault *f);

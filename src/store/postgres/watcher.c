@@ -16,18 +16,18 @@ struct store_watcher {
     struct pg *target;
 };
 
-enum err pg_watcher_open(struct store *s, struct store_watcher **ret, struct fault *f)
+enum err pg_watcher_open(struct store *s, bool source_only, struct store_watcher **ret, struct fault *f)
 {
     struct store_watcher *w = mem_alloc(sizeof *w);
     enum err err;
 
     w->store = s;
     err = pg_connect(s->store->source, SIDE_SOURCE, "watch", &w->source, f);
-    if (err == ERR_OK)
+    if (err == ERR_OK && !source_only)
         err = pg_connect(s->store->target, SIDE_TARGET, "watch", &w->target, f);
-    if (err == ERR_OK)
+    if (err == ERR_OK && !source_only)
         err = pg_circle_enter(w->target, s, f);
-    if (err == ERR_OK)
+    if (err == ERR_OK && !source_only)
         err = pg_exec(w->target, "SET synchronous_commit = off", NULL, f);
     if (err != ERR_OK) {
         pg_watcher_close(w);
@@ -77,6 +77,8 @@ enum err pg_watcher_poll(struct store_watcher *w, struct watch *ret, struct faul
     AUTO_RESULT *r = NULL;
 
     TRY(poll_source(w, ret, f));
+    if (w->target == NULL)
+        return ERR_OK;
     TRY(pg_exec(w->target, "SELECT pg_catalog.pg_current_wal_insert_lsn(), pg_catalog.pg_current_wal_flush_lsn()", &r, f));
     if (!lsn_parse(PQgetvalue(r, 0, 0), &ret->target_now) || !lsn_parse(PQgetvalue(r, 0, 1), &ret->target_flushed))
         return fault_set(f, ERR_BUG, "the target's position");
@@ -204,4 +206,12 @@ enum err pg_watcher_ledger(struct store_watcher *w, int64_t *ret_count, struct f
 enum err pg_watcher_analyze(struct store_watcher *w, struct fault *f)
 {
     return pg_exec(w->target, "ANALYZE", NULL, f);
+}
+
+enum err pg_watcher_drop_slot(struct store_watcher *w, struct fault *f)
+{
+    char slot[NAME_SIZE];
+    const char *params[] = {name_slot(w->store, slot)};
+
+    return pg_query(w->source, "SELECT pg_catalog.pg_drop_replication_slot(slot_name) FROM pg_catalog.pg_replication_slots WHERE slot_name = $1", 1, params, NULL, f);
 }

@@ -4,7 +4,7 @@
 
 #include "store/store.h"
 
-MUST_USE enum err pg_watcher_open(struct store *s, struct store_watcher **ret, struct fault *f);
+MUST_USE enum err pg_watcher_open(struct store *s, bool source_only, struct store_watcher **ret, struct fault *f);
 void pg_watcher_close(struct store_watcher *w);
 MUST_USE enum err pg_watcher_poll(struct store_watcher *w, struct watch *ret, struct fault *f);
 MUST_USE enum err pg_watcher_heartbeat(struct store_watcher *w, struct lsn acknowledged, struct fault *f);
@@ -13,5 +13,6 @@ MUST_USE enum err pg_watcher_sequences(struct store_watcher *w, uint64_t *ret_mo
 MUST_USE enum err pg_watcher_blocking(struct store_watcher *w, int64_t limit_us, uint32_t *oids, size_t size, size_t *ret_count, struct fault *f);
 MUST_USE enum err pg_watcher_ledger(struct store_watcher *w, int64_t *ret_count, struct fault *f);
 MUST_USE enum err pg_watcher_analyze(struct store_watcher *w, struct fault *f);
+MUST_USE enum err pg_watcher_drop_slot(struct store_watcher *w, struct fault *f);
 
 #endif

@@ -1,0 +1,101 @@
+"""The target goes away: the stream goes on, onto this machine; the target comes back: it gets what it lacks, exactly."""
+import shutil
+
+import pytest
+
+from follow import Scene
+from wait import wait_for
+
+SLOT = "select confirmed_flush_lsn - '0/0' from pg_replication_slots where slot_name like 'leat%%'"
+
+
+def written(scene):
+    return scene.old.one("select pg_current_wal_lsn() - '0/0'")
+
+
+def wait_away(scene):
+    return scene.leat.wait_status(lambda s: s["stores"][0].get("target_away") and s["stores"][0]["running"], 30, "the target to be noticed as away")
+
+
+def wait_kept(scene, position):
+    """Until the source has been told that everything before the position is kept: its log may go."""
+    wait_for(lambda: scene.old.one(SLOT) >= position, 40, f"the slot to pass {position}", show=lambda: f"{scene.old.one(SLOT)}" + scene.leat.logs())
+
+
+def events(scene):
+    return [e["kind"] for e in scene.leat.run("events").events if "kind" in e]
+
+
+@pytest.mark.parametrize("source,target", [(13, 17), (15, 15)])
+def test_stream_goes_on_while_the_target_is_away(server, migration, source, target):
+    with Scene(server, migration, source, target, seed=11, truncate=0 if source < 14 else 0.001) as scene:
+        scene.start()
+        scene.wait_following()
+        scene.load.wait_commits(100)
+        scene.new.crash()
+        wait_away(scene)
+        scene.load.wait_commits(200)
+        wait_kept(scene, written(scene))
+        scene.kill_engines(3)
+        scene.load.wait_commits(100)
+        wait_kept(scene, written(scene))
+        scene.new.start()
+        scene.load.wait_commits(200)
+        scene.wait_following()
+        scene.kill_engines(2)
+        scene.finish()
+        wait_for(lambda: "backlog.applied" in events(scene), 30, "what was kept to be no longer needed", show=scene.leat.logs)
+        assert {"target.away", "target.back"} <= set(events(scene))
+
+
+@pytest.mark.limit(200)
+def test_away_while_tables_are_copied(server, migration):
+    with Scene(server, migration, 15, 17, seed=12, scale=20) as scene:
+        scene.start()
+        scene.leat.wait_status(lambda s: s["stores"][0].get("copy", {}).get("tables_done", 0) > 0, 60, "the first table")
+        for _ in range(2):
+            scene.new.crash()
+            wait_away(scene)
+            scene.load.wait_commits(100)
+            wait_kept(scene, written(scene))
+            scene.new.start()
+            scene.leat.wait_status(lambda s: not s["stores"][0].get("target_away"), 30, "the target to be back")
+        scene.wait_following()
+        scene.finish()
+
+
+def test_stopped_and_started_while_the_target_is_away(server, migration):
+    with Scene(server, migration, 15, 17, seed=13) as scene:
+        scene.start()
+        scene.wait_following()
+        scene.new.stop()
+        wait_away(scene)
+        scene.load.wait_commits(100)
+        scene.leat.run("stop")
+        scene.load.wait_commits(50)
+        scene.leat.run("start", "--yes")
+        wait_away(scene)
+        wait_kept(scene, written(scene))
+        scene.leat.run("stop")
+        scene.new.start()
+        scene.leat.run("start", "--yes")
+        scene.wait_following()
+        scene.finish()
+
+
+def test_lost_while_it_was_needed(server, migration):
+    """What the source was told is kept must be there; if not, nothing goes on as if it were."""
+    with Scene(server, migration, 15, 17, seed=14, awkwardly=False) as scene:
+        scene.start()
+        scene.wait_following()
+        scene.new.stop()
+        wait_away(scene)
+        scene.load.wait_commits(100)
+        wait_kept(scene, written(scene))
+        scene.leat.run("stop")
+        shutil.rmtree(scene.leat.state / "spool" / "shop.stream")
+        scene.new.start()
+        scene.leat.run("start", "--yes")
+        fault = scene.leat.wait_status(lambda s: s["stores"][0]["fault"], 30, "the store to stop")["stores"][0]["fault"]
+        assert fault["code"] == "backlog-lost"
+        assert "--arm-again" in fault["todo"]
