@@ -51,5 +51,9 @@ CREATE TABLE IF NOT EXISTS leat.ddl (
     at timestamptz NOT NULL DEFAULT clock_timestamp(),
     tag text NOT NULL,
     object text,
-    command text NOT NULL,
-    role text NOT NULL DEFAULT current_user)
+    command text,
+    role text NOT NULL DEFAULT current_user,
+    path text,
+    settings text,
+    event text,
+    objects text)

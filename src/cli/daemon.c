@@ -131,10 +131,38 @@ int cmd_start(struct cli *c, struct fault *f)
     return err_info(err)->exit_status;
 }
 
-/* Where a pilot runs, the stores that have stopped are started again; else it is `start`. */
+static bool all_heard(const struct cli *c)
+{
+    for (size_t i = 0; i < c->config->store_count; i++)
+        if (!pilot_heard(c->state_dir, c->config->stores[i].name))
+            return false;
+    return true;
+}
+
+/* False: no pilot runs, or it ended before it heard. */
+static bool wake(const struct cli *c, const char *store)
+{
+    bool woken = false;
+
+    for (size_t i = 0; i < c->config->store_count; i++)
+        if (store == NULL || strcmp(store, c->config->stores[i].name) == 0)
+            woken = pilot_wake(c->state_dir, c->config->stores[i].name) || woken;
+    while (woken && !all_heard(c)) {
+        if (pilot_pid(c->state_dir) == 0)
+            return false;
+        (void)poll(NULL, 0, 20);
+    }
+    return woken;
+}
+
+/* Where a pilot runs, stores that have stopped are started again; else it is `start`. */
 int cmd_resume(struct cli *c, struct fault *f)
 {
-    if (!pilot_wake(c->state_dir))
+    const char *store = c->arg_count > 0 ? c->args[0] : NULL;
+
+    if (store != NULL && config_store_find(c->config, store) == NULL)
+        return err_info(fault_todo(f, ERR_UNKNOWN_NAME, "the stores are those of leat.yaml", "there is no store %s", store))->exit_status;
+    if (!wake(c, store))
         return cmd_start(c, f);
     say_up(c);
     return 0;

@@ -42,6 +42,37 @@ void txn_add_change(struct parcel *p, struct txn *t, struct change *c)
     t->tail = &c->next;
     t->change_count++;
     t->bytes += c->raw_len;
+    t->schema_change = t->schema_change || (c->kind == CHANGE_INSERT && c->relation != NULL && c->relation->notes_schema);
     p->change_count++;
     p->bytes += c->raw_len;
+}
+
+static void parcel_count(struct parcel *p)
+{
+    p->txn_count = 0;
+    p->change_count = 0;
+    p->bytes = 0;
+    for (const struct txn *t = p->txns; t != NULL; t = t->next) {
+        p->txn_count++;
+        p->change_count += t->change_count;
+        p->bytes += t->bytes;
+    }
+}
+
+struct parcel *parcel_split(struct parcel *p, struct txn *t)
+{
+    struct parcel *before = parcel_new();
+    struct txn *last = p->txns;
+
+    ENSURE(t != p->txns);
+    while (last->next != t)
+        last = last->next;
+    last->next = NULL;
+    before->txns = p->txns;
+    before->tail = &last->next;
+    before->received_us = p->received_us;
+    p->txns = t;
+    parcel_count(before);
+    parcel_count(p);
+    return before;
 }

@@ -44,6 +44,7 @@ struct relation {
     struct rel_column *columns;
     const char *raw; /* the message itself, for the spool */
     uint32_t raw_len;
+    bool notes_schema; /* its rows note changes of the schema: leat's own */
 };
 
 enum change_kind { CHANGE_INSERT = 'I', CHANGE_UPDATE = 'U', CHANGE_DELETE = 'D', CHANGE_TRUNCATE = 'T', CHANGE_MESSAGE = 'M' };
@@ -69,6 +70,7 @@ struct txn {
     uint32_t xid;      /* top-level, 32 bit */
     bool first;
     bool last;
+    bool schema_change; /* a note of a schema change is among the changes of this part */
     struct lsn commit; /* start of the commit record; known in every part. end <= P iff commit < P, for P the end of any commit */
     struct lsn end;    /* end of the commit record: the transaction's position; zero while unknown */
     int64_t commit_us; /* the source's clock, microseconds since 1970 */
@@ -93,6 +95,8 @@ struct parcel *parcel_new(void);
 void parcel_free(struct parcel *p);
 struct txn *parcel_add_txn(struct parcel *p, uint32_t xid, bool first);
 void txn_add_change(struct parcel *p, struct txn *t, struct change *c);
+/* Takes what stands before t out of p, as a parcel that borrows its memory: p must be freed after it. t is in p, and not its first. */
+struct parcel *parcel_split(struct parcel *p, struct txn *t);
 AUTO_DEFINE(parcel)
 
 static inline bool value_same(const struct value *a, const struct value *b)

@@ -3,6 +3,7 @@
  *   it ended                            then
  *   by a signal from outside            started again at once; more than DEATHS_A_MINUTE: as a transient error
  *   by a signal of its own (a bug)      as a transient error; CRASHES times without 60 s of health between: the store stops
+ *   to begin anew, as it says           started again at once
  *   with a transient error, or asked to started again after 0.2 s, doubling to 10 s; from 0.2 s again after 60 s of health
  *   with any other error                the store stops, and says why
  *   with no word                        the same: it never ends so unless it could not even begin
@@ -158,6 +159,11 @@ static void on_exited(struct engine_process *e, const struct pilot_job *job, int
     struct fault why;
 
     pilot_store_fault(job->state_dir, e->store, &why);
+    if (why.code == ERR_ANEW) {
+        e->again_us = 0;
+        say(job, e->store, why.why);
+        return;
+    }
     if (why.code == ERR_INTERRUPTED || err_is_transient(why.code)) {
         again_later(e, job, why.why);
         return;

@@ -120,8 +120,10 @@ static void revive(struct pilot *p)
     if (!atomic_exchange(&woken, false))
         return;
     for (size_t i = 0; i < p->count; i++)
-        if (p->engines[i].fault.code != ERR_OK)
+        if (presence_woken(p->job->state_dir, p->engines[i].store) && p->engines[i].fault.code != ERR_OK) {
+            pilot_store_forget(p->job->state_dir, p->engines[i].store);
             engine_process_revive(&p->engines[i]);
+        }
 }
 
 static bool follows(const struct pilot *p, const struct engine_process *e)
@@ -208,6 +210,7 @@ static enum err work(struct pilot *p, struct fault *f)
     for (size_t i = 0; i < p->count; i++) {
         p->engines[i].store = p->job->config->stores[i].name;
         pilot_store_forget(p->job->state_dir, p->engines[i].store);
+        (void)presence_woken(p->job->state_dir, p->engines[i].store);
     }
     if (p->job->daemon)
         err = presence_write(p->job->state_dir, f);

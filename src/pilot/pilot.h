@@ -26,7 +26,9 @@ MUST_USE enum err pilot_run(const struct pilot_job *job, struct fault *f);
 /* The pilot daemon's pid; 0: none runs here. A pid used again by another process is not taken for it. */
 int pilot_pid(const char *state_dir);
 /* Asks the daemon to start stores that have stopped again; false: none runs. */
-bool pilot_wake(const char *state_dir);
+bool pilot_wake(const char *state_dir, const char *store);
+/* Whether it heard that. A pilot that was ending just then never does. */
+bool pilot_heard(const char *state_dir, const char *store);
 /* STATE and the folders in it. */
 MUST_USE enum err pilot_folders(const char *state_dir, struct fault *f);
 

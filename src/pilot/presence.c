@@ -60,9 +60,30 @@ int pilot_pid(const char *state_dir)
     return h.pid > 0 && holder_look(&h) == HOLDER_LIVES ? (int)h.pid : 0;
 }
 
-bool pilot_wake(const char *state_dir)
+static char *wake_path(const char *state_dir, const char *store)
 {
-    int pid = pilot_pid(state_dir);
+    return mem_format("%s/run/%s.resume", state_dir, store);
+}
 
-    return pid != 0 && kill(pid, SIGUSR1) == 0;
+bool pilot_wake(const char *state_dir, const char *store)
+{
+    AUTO_CHARS *path = wake_path(state_dir, store);
+    int pid = pilot_pid(state_dir);
+    FILE *file = pid != 0 ? fopen(path, "we") : NULL;
+
+    return file != NULL && fclose(file) == 0 && kill(pid, SIGUSR1) == 0;
+}
+
+bool pilot_heard(const char *state_dir, const char *store)
+{
+    AUTO_CHARS *path = wake_path(state_dir, store);
+
+    return access(path, F_OK) != 0;
+}
+
+bool presence_woken(const char *state_dir, const char *store)
+{
+    AUTO_CHARS *path = wake_path(state_dir, store);
+
+    return unlink(path) == 0;
 }

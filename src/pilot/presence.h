@@ -6,5 +6,7 @@
 
 MUST_USE enum err presence_write(const char *state_dir, struct fault *f);
 void presence_remove(const char *state_dir);
+/* Whether that store was named when the pilot was woken; asked once. */
+bool presence_woken(const char *state_dir, const char *store);
 
 #endif

@@ -41,6 +41,7 @@ struct apply {
     struct registry *registry;
     struct router_state *router;
     struct spool *spool;
+    struct ddl *ddl;
     struct queue *in;
     struct lsn start;
     pthread_t dispatcher;
@@ -59,6 +60,7 @@ struct apply {
     bool held;               /* granted */
     struct fault fault;
     struct apply_facts facts;
+    struct parcel *kept;     /* of a schema change that ended the work */
     struct batch *done;      /* committed, for the dispatcher to free: it may still be looking at their keys */
 };
 
@@ -83,17 +85,12 @@ static bool over(const struct apply *a) /* under the lock */
 
 static enum err route_to(struct apply *a, const struct txn *t, const struct relation *rel, const struct binding **ret, struct fault *f)
 {
-    struct rtable *table;
-    const struct binding *b;
+    struct rtable *table = registry_find(a->registry, rel->id);
 
-    *ret = NULL;
-    TRY(router_bind(a->router, rel, &b, &table, f));
-    if (b == NULL || rtable_state(table) != TABLE_JOINED)
+    *ret = NULL; /* what does not apply may have had another shape: it is not even bound */
+    if (lsn_lt(t->commit, a->start) || (table != NULL && (rtable_state(table) != TABLE_JOINED || lsn_lt(t->commit, table->joined))))
         return ERR_OK;
-    if (lsn_lt(t->commit, table->joined) || lsn_lt(t->commit, a->start))
-        return ERR_OK;
-    *ret = b;
-    return ERR_OK;
+    return router_bind(a->router, rel, ret, &table, f);
 }
 
 static enum err route(void *ctx, const struct txn *t, const struct change *c, const struct relation *rel, const struct binding **ret, struct fault *f)
@@ -447,6 +444,15 @@ static struct parcel *more(struct apply *a)
     return p;
 }
 
+/* The first transaction of the parcel that changed the schema and was not applied before this engine. */
+static struct txn *schema_change(const struct apply *a, const struct parcel *p)
+{
+    for (struct txn *t = p->txns; t != NULL; t = t->next)
+        if (t->schema_change && !lsn_lt(t->commit, a->start))
+            return t;
+    return NULL;
+}
+
 /* Takes parcels that are there into one batch. A transaction larger than a part gets batches of its own. */
 static struct batch *gather(struct apply *a, struct parcel *first, struct parcel **ret_left)
 {
@@ -467,11 +473,75 @@ static struct batch *gather(struct apply *a, struct parcel *first, struct parcel
         p = more(a);
         if (p == NULL)
             return b;
-        if (begins_open(p) || ends_open(p)) {
+        if (begins_open(p) || ends_open(p) || schema_change(a, p) != NULL) {
             *ret_left = p;
             return b;
         }
     }
+}
+
+/* The batch on its way: what is not joined to the spool, the rest to a lane. Takes it, also when it fails. */
+static enum err send_off(struct apply *a, struct batch *b, struct fault *f)
+{
+    struct lsn upto = b->end;
+
+    for (uint32_t i = 0; i < b->parcel_count; i++) {
+        enum err err = spool_parcel(a, b->parcels[i], f);
+        upto = lsn_max(upto, b->parcels[i]->idle_end);
+        if (err != ERR_OK) {
+            batch_free(b);
+            return err;
+        }
+    }
+    TRY(give(a, b, f));
+    delivered(a, upto);
+    return ERR_OK;
+}
+
+/* --- changes of the schema --- */
+
+static bool await_all_committed(struct apply *a)
+{
+    bool all;
+
+    pthread_mutex_lock(&a->lock);
+    while (!over(a) && a->committed_seq != a->last_seq)
+        pthread_cond_wait(&a->moved, &a->lock);
+    all = !over(a);
+    pthread_mutex_unlock(&a->lock);
+    return all;
+}
+
+/* Everything before t on its way and committed; p then begins with t. */
+static enum err come_to(struct apply *a, struct parcel *p, struct txn *t, struct fault *f)
+{
+    if (t != p->txns) {
+        struct batch *b;
+        pthread_mutex_lock(&a->lock);
+        b = batch_new(++a->last_seq);
+        pthread_mutex_unlock(&a->lock);
+        batch_add(b, parcel_split(p, t));
+        TRY(send_off(a, b, f));
+    }
+    return await_all_committed(a) ? ERR_OK : fault_set(f, ERR_INTERRUPTED, "stopped");
+}
+
+/* A schema change is a barrier: all before it has committed when it is met. */
+static enum err meet_schema_changes(struct apply *a, struct parcel *p, struct fault *f)
+{
+    struct txn *t;
+
+    while ((t = schema_change(a, p)) != NULL) {
+        enum err err = come_to(a, p, t, f);
+        if (err == ERR_OK)
+            err = ddl_meet(a->ddl, t, f);
+        if (err != ERR_OK) {
+            a->kept = p; /* a lane may be at work in its memory */
+            return err;
+        }
+        t->schema_change = false;
+    }
+    return ERR_OK;
 }
 
 static enum err on_parcel(struct apply *a, struct parcel *p, struct fault *f)
@@ -479,27 +549,14 @@ static enum err on_parcel(struct apply *a, struct parcel *p, struct fault *f)
     struct parcel *left = p;
 
     while (left != NULL) {
-        struct batch *b;
-        struct lsn upto = LSN_ZERO;
-        struct lsn idle = LSN_ZERO;
-        enum err err = ERR_OK;
+        enum err err;
 
-        b = gather(a, left, &left);
-        for (uint32_t i = 0; i < b->parcel_count && err == ERR_OK; i++) {
-            err = spool_parcel(a, b->parcels[i], f);
-            idle = lsn_max(idle, b->parcels[i]->idle_end);
-        }
-        upto = lsn_max(b->end, idle);
-        if (err == ERR_OK) {
-            err = give(a, b, f);
-        } else {
-            batch_free(b);
-        }
+        TRY(meet_schema_changes(a, left, f));
+        err = send_off(a, gather(a, left, &left), f);
         if (err != ERR_OK) {
             parcel_free(left);
             return err;
         }
-        delivered(a, upto);
     }
     return ERR_OK;
 }
@@ -572,7 +629,8 @@ static enum err open_lanes(struct apply *a, struct fault *f)
     return ERR_OK;
 }
 
-enum err apply_start(struct store *s, struct registry *r, struct router_state *router, struct spool *spool, struct queue *in, struct lsn applied, struct lsn mark, struct apply **ret, struct fault *f)
+enum err apply_start(struct store *s, struct registry *r, struct router_state *router, struct spool *spool, struct ddl *ddl, struct queue *in, struct lsn applied, struct lsn mark, struct apply **ret,
+                     struct fault *f)
 {
     struct apply *a = mem_alloc(sizeof *a);
     pthread_condattr_t attr;
@@ -582,6 +640,7 @@ enum err apply_start(struct store *s, struct registry *r, struct router_state *r
     a->registry = r;
     a->router = router;
     a->spool = spool;
+    a->ddl = ddl;
     a->in = in;
     a->start = applied;
     a->facts.applied = applied;
@@ -673,6 +732,7 @@ void apply_stop(struct apply *a)
         a->store->ops->lane_close(a->lanes[i].lane);
     }
     free_done(a);
+    parcel_free(a->kept);
     while ((p = queue_take(a->in, 0, NULL)) != NULL)
         parcel_free(p);
     pthread_cond_destroy(&a->moved);

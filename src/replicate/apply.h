@@ -3,6 +3,7 @@
 #define LEAT_REPLICATE_APPLY_H
 
 #include "base/queue.h"
+#include "replicate/ddl.h"
 #include "replicate/registry.h"
 #include "replicate/router.h"
 #include "replicate/spool.h"
@@ -23,8 +24,8 @@ struct apply_facts {
 
 /* Starts the dispatcher (reading parcels from `in`) and limits.apply_lanes lanes. `applied`: what ends at or
  * before it is not applied again; `mark`: the newest mark found on the target. */
-MUST_USE enum err apply_start(struct store *s, struct registry *r, struct router_state *router, struct spool *spool, struct queue *in, struct lsn applied, struct lsn mark,
-                              struct apply **ret, struct fault *f);
+MUST_USE enum err apply_start(struct store *s, struct registry *r, struct router_state *router, struct spool *spool, struct ddl *ddl, struct queue *in, struct lsn applied,
+                              struct lsn mark, struct apply **ret, struct fault *f);
 enum err apply_check(struct apply *a, struct fault *f);
 void apply_facts(struct apply *a, struct apply_facts *ret);
 /* Holds the dispatcher at a transaction's boundary with nothing in flight; *ret_at: that position, up to which everything

@@ -72,6 +72,7 @@ static void take_down(struct engine *e)
     copy_stop(e->copy);
     reader_stop(e->reader);
     apply_stop(e->apply);
+    ddl_free(e->ddl);
     router_free(e->router);
     reader_free(e->reader); /* relations in flight were its decoder's, or the backlog's */
     backlog_free(e->backlog);
@@ -122,6 +123,8 @@ int engine_main(const struct config *c, const char *state_dir, const char *store
         log_fault(LOG_ERROR, store, &f);
     if (e.store != NULL && !err_is_transient(err))
         e.store->ops->quit(e.store);
+    if (e.ddl != NULL)
+        engine_write_status(&e); /* what a person is waited for */
     engine_write_fault(state_dir, store, &f);
     take_down(&e);
     note_end(&e, &f);

@@ -34,6 +34,7 @@ struct engine {
     struct backlog *backlog_over; /* its parcels may live on */
     struct queue *queue;
     struct reader *reader;
+    struct ddl *ddl;
     struct apply *apply;
     struct copy *copy;
     struct join *join;

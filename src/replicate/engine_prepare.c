@@ -124,6 +124,7 @@ static enum err schema(struct engine *e, bool again, struct fault *f)
 
 static enum err load(struct engine *e, struct fault *f)
 {
+    struct store_waits w = {waits_tell, e};
     struct copy_records records = {0};
     AUTO_CHARS *dir = schema_dir(e);
     enum err err;
@@ -131,9 +132,12 @@ static enum err load(struct engine *e, struct fault *f)
     doing(e, "reading both catalogs");
     TRY(e->store->ops->load(e->store, &e->source, &e->target, f));
     TRY(build_target_post(e->config_store, dir, &e->post, f));
-    TRY(registry_new(e->source, e->target, &e->registry, f));
     TRY(e->store->ops->copy_records(e->store, &records, f));
-    err = registry_restore(e->registry, &records, f);
+    err = e->store->ops->adopt(e->store, e->source, e->target, &records, &w, f);
+    if (err == ERR_OK)
+        err = registry_new(e->source, e->target, &records, &e->registry, f);
+    if (err == ERR_OK)
+        err = registry_restore(e->registry, &records, f);
     arena_free(records.arena);
     TRY(err);
     registry_items(e->registry, e->post);
@@ -210,9 +214,10 @@ static enum err start_threads(struct engine *e, const struct stream_facts *facts
     doing(e, "starting");
     e->queue = queue_new((size_t)48 << 20);
     e->router = router_new(e->store, e->registry);
+    TRY(ddl_new(e->store, e->registry, e->journal, &e->ddl, f));
     TRY(e->store->ops->watcher_open(e->store, false, &e->watcher, f));
     TRY(reader_start(e->store, facts->confirmed, e->queue, e->backlog, start, &e->reader, f));
-    TRY(apply_start(e->store, e->registry, e->router, e->spool, e->queue, start, facts->applied, &e->apply, f));
+    TRY(apply_start(e->store, e->registry, e->router, e->spool, e->ddl, e->queue, start, facts->applied, &e->apply, f));
     TRY(copy_start(e->store, e->registry, e->journal, &e->copy, f));
     TRY(join_start(e->store, e->registry, e->router, e->spool, e->apply, e->journal, &e->join, f));
     doing(e, "");

@@ -130,14 +130,17 @@ void engine_write_status(struct engine *e)
 {
     AUTO_CHARS *path = mem_format("%s/run/%s.json", e->state_dir, e->config_store->name);
     char text[256];
+    char pending[1024] = "";
     json_t *o;
 
     snprintf(text, sizeof text, "%s", e->doing);
     if (text[0] == '\0' && e->finish != NULL)
         finish_doing(e->finish, text, sizeof text);
+    if (e->ddl != NULL)
+        ddl_pending(e->ddl, pending, sizeof pending);
     o = json_pack("{s:i, s:s, s:i, s:I, s:s, s:s, s:s, s:s, s:i, s:b, s:I, s:I, s:s}", "format_version", 1, "store", e->config_store->name, "pid", (int)getpid(), "at_us",
                   (json_int_t)world_wall_us(), "phase", phase_name(e->phase), "doing", text, "waits_for", e->waits_for, "authority", "source", "epoch", 0, "following",
-                  (int)e->following, "started_us", (json_int_t)e->started_us, "rss_bytes", (json_int_t)rss_bytes(), "ddl_pending", "");
+                  (int)e->following, "started_us", (json_int_t)e->started_us, "rss_bytes", (json_int_t)rss_bytes(), "ddl_pending", pending);
     if (o == NULL)
         return;
     json_object_set_new(o, "target_away", json_boolean(e->away));

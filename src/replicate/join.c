@@ -46,15 +46,12 @@ static bool in_pass(const struct join *j, const struct rtable *t)
 
 static enum err route_to(struct join *j, const struct txn *t, const struct relation *rel, const struct binding **ret, struct fault *f)
 {
-    struct rtable *table;
-    const struct binding *b;
+    struct rtable *table = registry_find(j->registry, rel->id);
 
-    *ret = NULL;
-    TRY(router_bind(j->router, rel, &b, &table, f));
-    if (b == NULL || !in_pass(j, table) || snapshot_sees(&table->snapshot, t->xid))
+    *ret = NULL; /* what the snapshot saw may have had another shape: it is not even bound */
+    if (table == NULL || !in_pass(j, table) || snapshot_sees(&table->snapshot, t->xid))
         return ERR_OK;
-    *ret = b;
-    return ERR_OK;
+    return router_bind(j->router, rel, ret, &table, f);
 }
 
 static enum err route(void *ctx, const struct txn *t, const struct change *c, const struct relation *rel, const struct binding **ret, struct fault *f)

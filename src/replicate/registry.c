@@ -38,30 +38,95 @@ struct rtable *registry_find(const struct registry *r, uint32_t oid)
     return NULL;
 }
 
-enum err registry_new(const struct catalog *source, const struct catalog *target, struct registry **ret, struct fault *f)
+/* "schema.name" of a record against a table of the target. */
+static const struct table *find_recorded(const struct catalog *target, const char *recorded)
+{
+    for (size_t i = 0; recorded != NULL && i < target->table_count; i++) {
+        const struct table *t = &target->tables[i];
+        size_t n = strlen(t->schema);
+        if (strncmp(recorded, t->schema, n) == 0 && recorded[n] == '.' && strcmp(recorded + n + 1, t->name) == 0)
+            return t;
+    }
+    return NULL;
+}
+
+static const struct copy_record *find_record(const struct copy_records *records, uint32_t oid)
+{
+    for (size_t i = 0; i < records->count; i++)
+        if (records->list[i].table_oid == oid)
+            return &records->list[i];
+    return NULL;
+}
+
+static void add_table(struct registry *r, const struct table *source, const struct table *target)
+{
+    struct rtable *t = &r->tables[r->count++];
+
+    t->source = source;
+    t->target = target;
+    t->attempt = 1;
+}
+
+static bool has_target(const struct registry *r, const struct table *target)
+{
+    for (size_t i = 0; i < r->count; i++)
+        if (r->tables[i].target == target)
+            return true;
+    return false;
+}
+
+/* Dropped on the source since: its rows stay followed up to the drop, if it had joined and no other table took its name. */
+static void add_dropped(struct registry *r, const struct catalog *target, const struct copy_record *record)
+{
+    const struct table *there = find_recorded(target, record->table_name);
+    struct table *source;
+
+    if (record->joined.v == 0 || there == NULL || has_target(r, there)) {
+        r->gone[r->gone_count++] = record->table_oid;
+        return;
+    }
+    source = arena_copy(r->arena, there, sizeof *there);
+    source->oid = record->table_oid;
+    add_table(r, source, there);
+}
+
+enum err registry_new(const struct catalog *source, const struct catalog *target, const struct copy_records *records, struct registry **ret, struct fault *f)
 {
     AUTO(registry) *r = mem_alloc(sizeof *r);
     pthread_condattr_t attr;
 
+    (void)f;
     r->arena = arena_new(65536);
     pthread_mutex_init(&r->lock, NULL);
     pthread_condattr_init(&attr);
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_cond_init(&r->changed, &attr);
     pthread_condattr_destroy(&attr);
-    r->tables = arena_zalloc(r->arena, (source->table_count + 1) * sizeof *r->tables);
+    r->tables = arena_zalloc(r->arena, (source->table_count + records->count + 1) * sizeof *r->tables);
+    r->gone = arena_zalloc(r->arena, (records->count + 1) * sizeof *r->gone);
     for (size_t i = 0; i < source->table_count; i++) {
-        struct rtable *t = &r->tables[i];
-        t->source = &source->tables[i];
-        t->target = catalog_find(target, t->source->schema, t->source->name);
-        if (t->target == NULL)
-            return fault_todo(f, ERR_DDL, "create the table on the target as it is on the source, then `leat run`", "table %s.%s of the source is not on the target", t->source->schema, t->source->name);
-        t->attempt = 1;
+        const struct table *t = &source->tables[i];
+        const struct table *there = catalog_find(target, t->schema, t->name);
+        const struct copy_record *record = there == NULL ? find_record(records, t->oid) : NULL;
+        if (there == NULL && record != NULL)
+            there = find_recorded(target, record->table_name);
+        if (there != NULL)
+            add_table(r, t, there);
     }
-    r->count = source->table_count;
+    for (size_t i = 0; i < records->count; i++)
+        if (catalog_find_oid(source, records->list[i].table_oid) == NULL)
+            add_dropped(r, target, &records->list[i]);
     index_tables(r);
     *ret = TAKE(r);
     return ERR_OK;
+}
+
+bool registry_gone(const struct registry *r, uint32_t oid)
+{
+    for (size_t i = 0; i < r->gone_count; i++)
+        if (r->gone[i] == oid)
+            return true;
+    return false;
 }
 
 void registry_free(struct registry *r)

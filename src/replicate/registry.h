@@ -55,11 +55,17 @@ struct registry {
     pthread_mutex_t lock;
     pthread_cond_t changed; /* any state changed, or there is new work */
     _Atomic uint32_t joined_count;
+    uint32_t *gone; /* source oids with a record and nothing else */
+    size_t gone_count;
     int last_pass;
 };
 
-/* ERR_UNCOPYABLE when a table of the source is missing on the target. */
-MUST_USE enum err registry_new(const struct catalog *source, const struct catalog *target, struct registry **ret, struct fault *f);
+/* The tables both sides have. One that was renamed on the source is still found on the target by the name its record has; one that was
+ * dropped there is kept for the changes still to come, while the target has it. What only the source has is left out: its note in the
+ * stream, or the comparison of catalogs, tells. */
+MUST_USE enum err registry_new(const struct catalog *source, const struct catalog *target, const struct copy_records *records, struct registry **ret, struct fault *f);
+/* Whether the table was dropped and nothing on the target is left to apply its changes to. */
+bool registry_gone(const struct registry *r, uint32_t source_oid);
 void registry_free(struct registry *r);
 AUTO_DEFINE(registry)
 /* Takes up what the target's records say. */

@@ -38,6 +38,7 @@ struct store_waits {
 /* How far a table's copy is: the record kept beside its rows on the target (leat.copy). */
 struct copy_record {
     uint32_t table_oid; /* of the source */
+    const char *table_name; /* "schema.name" when it was written */
     int attempt;
     const char *snapshot;      /* text */
     const char *snapshot_name; /* by which other sessions can share it while its holder lives; NULL: none */
@@ -61,6 +62,47 @@ struct stream_facts { /* where things stand when an engine starts; positions are
     struct lsn applied;     /* the target's position of the forward stream */
     struct lsn confirmed;   /* the slot's */
     const char *spool;      /* identity of the spool recorded on the target, NULL: none; arena of the call */
+};
+
+/* A column of a table (or what stands for one in a type) as a schema change left it. */
+struct ddl_column {
+    const char *name;
+    const char *type;
+    bool null; /* may be */
+    bool made; /* computed by the server */
+};
+
+struct ddl_object {
+    uint32_t oid;        /* of the source */
+    char kind;           /* 'r' table, 'p' partitioned table, 'y' type, 'i' index (gone), '-' anything else */
+    const char *schema;  /* NULL: none */
+    const char *name;    /* of what is '-': its whole identity */
+    bool gone;           /* it was dropped */
+    bool chosen;         /* by the store's patterns; the caller's to set */
+    struct ddl_column *columns;
+    size_t column_count;
+    const char **limits; /* unique indexes and checks: what can refuse a row */
+    size_t limit_count;
+};
+
+/* A change of the source's schema, as noted in its own transaction. Lives in the arena it was read into. */
+struct schema_change {
+    int64_t id;
+    const char *tag;     /* "ALTER TABLE" */
+    const char *command; /* the client's whole text; NULL: not kept */
+    const char *role;
+    const char *path;
+    const char *settings;
+    struct ddl_object *objects;
+    size_t count;
+    int nth;             /* among the `of` changes of its transaction with this tag and text; the caller's to set */
+    int of;
+};
+
+struct ddl_misfit { /* why following cannot go on past a schema change, and what mends it */
+    const char *why;       /* NULL: it can */
+    const char *statement; /* what to run on the target */
+    const char *remark;    /* what to mind, or NULL */
 };
 
 struct lane_stats {
@@ -99,6 +141,9 @@ struct store_ops {
      * before the slot can be missing from a snapshot (P30). With fresh = true whatever stood half done is dropped first. */
     enum err (*arm)(struct store *s, const struct catalog *source, bool fresh, struct store_waits *w, struct fault *f);
     enum err (*load)(struct store *s, struct catalog **ret_source, struct catalog **ret_target, struct fault *f);
+    /* Tables that both sides have by now and the publication lacks are given an identity and published. While there are tables whose
+     * copy has not begun, everything begun before that is waited for: from then on a snapshot and the stream miss nothing of them. */
+    enum err (*adopt)(struct store *s, const struct catalog *source, const struct catalog *target, const struct copy_records *records, struct store_waits *w, struct fault *f);
     enum err (*facts)(struct store *s, struct arena *a, struct stream_facts *ret, struct fault *f);
     /* The slot's position, as in facts; needs the source alone. */
     enum err (*confirmed)(struct store *s, struct lsn *ret, struct fault *f);
@@ -113,6 +158,12 @@ struct store_ops {
                      struct binding **ret, struct fault *f);
     /* Is this change leat's own? Heartbeat note into *ret_note when it is a mark of ours (else NULL). */
     bool (*own_mark)(struct store *s, const struct change *c, const char **ret_note, size_t *ret_len);
+
+    /* The note of a schema change that c is; *ret NULL: it is none. */
+    enum err (*ddl_read)(struct store *s, struct arena *a, const struct change *c, struct schema_change **ret, struct fault *f);
+    /* Compares what the change left of its chosen objects with the target as it is now. What the source has become since counts as
+     * fitting too: a target may be ahead. */
+    enum err (*ddl_misfit)(struct store *s, struct arena *a, const struct schema_change *c, struct ddl_misfit *ret, struct fault *f);
 
     /* Raw messages (of the spool) decoded: a decoder keeps the relations it was told of; *ret NULL for a description. */
     void *(*decoder_make)(void);

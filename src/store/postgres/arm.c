@@ -9,6 +9,7 @@
 
 #include "base/world.h"
 #include "sql_embedded.h"
+#include "store/postgres/ddl.h"
 #include "store/postgres/names.h"
 #include "store/postgres/pg.h"
 #include "store/postgres/prepare.h"
@@ -173,15 +174,103 @@ enum err pg_store_arm(struct store *s, const struct catalog *source, bool fresh,
     AUTO(pg) *pg = NULL;
     AUTO(pg) *beside = NULL;
     AUTO(arena) *a = arena_new(65536);
+    bool noted;
 
     TRY(pg_connect(s->store->source, SIDE_SOURCE, "arm", &pg, f));
     TRY(pg_connect(s->store->source, SIDE_SOURCE, "arm", &beside, f));
     if (fresh) {
         TRY(drop_half_done(pg, s, a, f));
         TRY(pg_exec(pg, SQL_LEAT_SCHEMA, NULL, f));
+        TRY(pg_ddl_arm(pg, &noted, f));
         TRY(give_identity(pg, source, a, f));
         TRY(publish(pg, s, source, a, f));
         TRY_WITH(make_slot(pg, beside, s, w, f), f, "making the replication slot");
     }
+    return await_visibility(pg, s, w, f);
+}
+
+/* --- tables that came later --- */
+
+/* The row of that name, at or after *row; the rows are in the order of the catalog. */
+static bool is_published(const PGresult *r, int *row, const struct table *t)
+{
+    for (; *row < PQntuples(r); (*row)++) {
+        int order = strcmp(PQgetvalue(r, *row, 0), t->schema);
+        order = order != 0 ? order : strcmp(PQgetvalue(r, *row, 1), t->name);
+        if (order >= 0)
+            return order == 0;
+    }
+    return false;
+}
+
+static bool is_recorded(const struct copy_records *records, uint32_t oid)
+{
+    for (size_t i = 0; i < records->count; i++)
+        if (records->list[i].table_oid == oid)
+            return true;
+    return false;
+}
+
+/* *ret_late: a table's copy has not begun. */
+static enum err find_new(struct pg *pg, const struct store *s, const struct catalog *source, const struct catalog *target, const struct copy_records *records, struct catalog *ret_new,
+                         bool *ret_late, struct fault *f)
+{
+    char publication[NAME_SIZE];
+    const char *params[] = {name_publication(s, publication)};
+    AUTO_RESULT *r = NULL;
+    int row = 0;
+
+    *ret_late = false;
+    TRY(pg_query(pg, "SELECT schemaname, tablename FROM pg_catalog.pg_publication_tables WHERE pubname = $1 ORDER BY schemaname::text COLLATE \"C\", tablename::text COLLATE \"C\"", 1, params, &r, f));
+    for (size_t i = 0; i < source->table_count; i++) {
+        const struct table *t = &source->tables[i];
+        bool published = is_published(r, &row, t);
+        if (t->unlogged || catalog_find(target, t->schema, t->name) == NULL)
+            continue;
+        if (!published)
+            ret_new->tables[ret_new->table_count++] = *t;
+        *ret_late = *ret_late || !published || (records->count > 0 && !is_recorded(records, t->oid));
+    }
+    return ERR_OK;
+}
+
+/* The source may have kept, for its decoding, that a table is not published, from a transaction begun before it was (fixed in the
+ * minor releases of May 2025, never in 10 to 12): what changes the list of publications makes it look again. */
+static enum err look_again(struct pg *pg, const struct store *s, struct arena *a, struct fault *f)
+{
+    char marks[NAME_SIZE];
+    const char *name = pg_quote_ident(a, name_marks(s, marks));
+
+    return pg_exec_patiently(pg, arena_format(a, "ALTER PUBLICATION %s DROP TABLE leat.mark; ALTER PUBLICATION %s ADD TABLE leat.mark", name, name), LOCK_TIMEOUT_MS, PATIENCE_US, f);
+}
+
+static enum err publish_new(struct pg *pg, const struct store *s, const struct catalog *new, struct arena *a, struct fault *f)
+{
+    char publication[NAME_SIZE];
+    const char **names = arena_alloc(a, (new->table_count + 1) * sizeof *names);
+
+    for (size_t i = 0; i < new->table_count; i++)
+        names[i] = new->tables[i].qualified;
+    TRY(give_identity(pg, new, a, f));
+    return publish_list(pg, name_publication(s, publication), names, new->table_count, a, f);
+}
+
+/* A store of which nothing is recorded yet was armed just now: all was published before its slot. */
+enum err pg_store_adopt(struct store *s, const struct catalog *source, const struct catalog *target, const struct copy_records *records, struct store_waits *w, struct fault *f)
+{
+    AUTO(pg) *pg = NULL;
+    AUTO(arena) *a = arena_new(16384);
+    struct catalog new = {.arena = a};
+    bool late;
+
+    new.tables = arena_alloc(a, (source->table_count + 1) * sizeof *new.tables);
+    TRY(pg_connect(s->store->source, SIDE_SOURCE, "arm", &pg, f));
+    TRY(find_new(pg, s, source, target, records, &new, &late, f));
+    if (new.table_count > 0)
+        TRY(publish_new(pg, s, &new, a, f));
+    if (!late)
+        return ERR_OK;
+    TRY(await_visibility(pg, s, w, f));
+    TRY(look_again(pg, s, a, f));
     return await_visibility(pg, s, w, f);
 }

@@ -21,56 +21,91 @@ static bool relation_has(const struct relation *r, const char *name)
     return false;
 }
 
-/* What the source calls the type; only asked when something does not fit. */
-static const char *type_name(struct store *s, struct arena *a, const struct rel_column *c)
+/* The source's word on a column of the relation, asked only when something does not fit: what an engine read when it began may be
+ * older than the stream. *ret_then: the type the stream means; *ret_now: the type the column has now, NULL: there is none. */
+static enum err ask_source(struct store *s, struct arena *a, const struct relation *r, const char *name, const struct rel_column *c, const char **ret_then, const char **ret_now, struct fault *f)
 {
     AUTO(pg) *pg = NULL;
-    const char *text = NULL;
-    char oid[16];
-    char typmod[16];
-    const char *params[] = {oid, typmod};
+    AUTO_CHARS *oid = mem_format("%u", r->id);
+    AUTO_CHARS *type = mem_format("%u", c != NULL ? c->type : 0);
+    AUTO_CHARS *typmod = mem_format("%d", c != NULL ? c->typmod : -1);
+    const char *of_type[] = {type, typmod};
+    const char *of_column[] = {oid, name};
 
-    snprintf(oid, sizeof oid, "%u", c->type);
-    snprintf(typmod, sizeof typmod, "%d", c->typmod);
-    if (pg_connect(s->store->source, SIDE_SOURCE, "bind", &pg, NULL) != ERR_OK)
-        return "?";
-    if (pg_value(pg, a, "SELECT pg_catalog.format_type($1::oid, $2::int4)", 2, params, &text, NULL) != ERR_OK || text == NULL)
-        return "?";
-    return text;
+    TRY(pg_connect(s->store->source, SIDE_SOURCE, "bind", &pg, f));
+    TRY(pg_value(pg, a, "SELECT pg_catalog.format_type($1::oid, $2::int4)", 2, of_type, ret_then, f));
+    return pg_value(pg, a, "SELECT pg_catalog.format_type(atttypid, atttypmod) FROM pg_catalog.pg_attribute WHERE attrelid = $1::oid AND attname = $2 AND attnum > 0 AND NOT attisdropped", 2,
+                    of_column, ret_now, f);
 }
 
 static enum err missing_column(struct store *s, struct arena *a, const struct relation *r, const struct rel_column *c, const struct table *target, struct fault *f)
 {
-    const char *todo = arena_format(a, "ALTER TABLE %s ADD COLUMN %s %s; on the target, then `leat run`", target->qualified, pg_quote_ident(a, c->name), type_name(s, a, c));
+    const char *then;
+    const char *now;
 
-    return fault_todo(f, ERR_DDL, todo, "%s.%s has a column %s on the source that the target lacks", r->schema, r->name, c->name);
+    TRY(ask_source(s, a, r, c->name, c, &then, &now, f));
+    if (now == NULL && !(c->key && r->identity != IDENTITY_FULL))
+        return ERR_OK; /* dropped on both sides since */
+    if (now == NULL)
+        return fault_todo(f, ERR_DDL, arena_format(a, "put column %s back on %s, on the target; then `leat resume %s`", pg_quote_ident(a, c->name), target->qualified, s->name),
+                          "%s.%s: rows still to come are told apart by column %s, which the target has no longer", r->schema, r->name, c->name);
+    return fault_todo(f, ERR_DDL, arena_format(a, "ALTER TABLE %s ADD COLUMN %s %s; on the target, then `leat resume %s`", target->qualified, pg_quote_ident(a, c->name), then, s->name),
+                      "%s.%s has a column %s on the source that the target lacks", r->schema, r->name, c->name);
 }
 
-static enum err check_extra(struct arena *a, const struct relation *r, const struct table *target, struct fault *f)
+static enum err check_extra(struct store *s, struct arena *a, const struct relation *r, const struct table *target, struct fault *f)
 {
     for (uint16_t i = 0; i < target->column_count; i++) {
         const struct column *c = &target->columns[i];
+        const char *then;
+        const char *now;
         if (c->generated || relation_has(r, c->name))
             continue;
-        return fault_todo(f, ERR_DDL, arena_format(a, "ALTER TABLE %s DROP COLUMN %s; on the target, then `leat run`", target->qualified, pg_quote_ident(a, c->name)),
+        TRY(ask_source(s, a, r, c->name, NULL, &then, &now, f));
+        if (now != NULL)
+            continue; /* added on both sides since: these rows get its default, as they did there */
+        return fault_todo(f, ERR_DDL, arena_format(a, "ALTER TABLE %s DROP COLUMN %s; on the target, then `leat resume %s`", target->qualified, pg_quote_ident(a, c->name), s->name),
                           "%s.%s has no column %s on the source any more", r->schema, r->name, c->name);
     }
     return ERR_OK;
 }
 
-/* The type as the stream has it against the type as the catalog had it: they differ after ALTER COLUMN TYPE. */
-static enum err check_type(struct store *s, struct arena *a, const struct rel_column *c, const struct table *source, const struct table *target, const struct column *there, struct fault *f)
+/* Both sides' text is the same for every value the first can hold. */
+static bool same_words(const char *before, const char *after)
 {
-    int i = source != NULL ? find_column(source, c->name) : -1;
-    const char *type;
+    static const char *const integers[] = {"smallint", "integer", "bigint"};
+    int from = -1;
+    int to = -1;
+
+    for (int i = 0; i < 3; i++) {
+        from = strcmp(before, integers[i]) == 0 ? i : from;
+        to = strcmp(after, integers[i]) == 0 ? i : to;
+    }
+    if (from >= 0 && (to >= from || strcmp(after, "numeric") == 0 || strcmp(after, "text") == 0))
+        return true;
+    return strncmp(before, "character varying", 17) == 0 && (strcmp(after, "text") == 0 || strncmp(after, "character varying", 17) == 0);
+}
+
+/* The type as the stream has it against the type as the catalog had it: they differ after ALTER COLUMN TYPE. */
+static enum err check_type(struct store *s, struct arena *a, const struct relation *r, const struct rel_column *c, const struct table *source, const struct table *target,
+                           const struct column *there, struct fault *f)
+{
+    int i = find_column(source, c->name);
+    const char *then;
+    const char *now;
 
     if (i >= 0 && source->columns[i].type_oid == c->type && source->columns[i].typmod == c->typmod && strcmp(source->columns[i].type, there->type) == 0)
         return ERR_OK;
-    type = type_name(s, a, c);
-    if (strcmp(type, there->type) == 0 || strcmp(type, "?") == 0)
+    TRY(ask_source(s, a, r, c->name, c, &then, &now, f));
+    if (then == NULL || strcmp(then, there->type) == 0)
         return ERR_OK;
-    return fault_todo(f, ERR_DDL, arena_format(a, "ALTER TABLE %s ALTER COLUMN %s TYPE %s; on the target, then `leat run`", target->qualified, pg_quote_ident(a, c->name), type),
-                      "%s.%s: column %s is %s on the source and %s on the target", target->schema, target->name, c->name, type, there->type);
+    if (now == NULL || strcmp(now, there->type) != 0)
+        return fault_todo(f, ERR_DDL, arena_format(a, "ALTER TABLE %s ALTER COLUMN %s TYPE %s; on the target, then `leat resume %s`", target->qualified, pg_quote_ident(a, c->name), then, s->name),
+                          "%s.%s: column %s is %s on the source and %s on the target", target->schema, target->name, c->name, then, there->type);
+    if (same_words(then, now))
+        return ERR_OK;
+    return fault_todo(f, ERR_DDL, arena_format(a, "take the change of type back on the target and set `ddl: apply` for this store; then `leat resume %s`", s->name),
+                      "%s.%s: rows of the time when column %s was %s come with the change to %s, which only the stream's own order can convert", target->schema, target->name, c->name, then, now);
 }
 
 static bool is_bulk(const struct binding *b)
@@ -101,14 +136,17 @@ enum err pg_store_bind(struct store *s, struct arena *a, const struct relation *
     b->key_operator = arena_zalloc(a, (r->column_count + 1u) * sizeof *b->key_operator);
     for (uint16_t i = 0; i < r->column_count; i++) {
         int at = find_column(target, r->columns[i].name);
-        if (at < 0)
-            return missing_column(s, a, r, &r->columns[i], target, f);
-        TRY(check_type(s, a, &r->columns[i], source, target, &target->columns[at], f));
+        if (at < 0) {
+            TRY(missing_column(s, a, r, &r->columns[i], target, f));
+            b->column[i] = BINDING_SKIP;
+            continue;
+        }
+        TRY(check_type(s, a, r, &r->columns[i], source, target, &target->columns[at], f));
         b->column[i] = target->columns[at].generated ? BINDING_SKIP : (uint16_t)at;
         if (b->keyed && r->columns[i].key)
             b->key_operator[i] = target->columns[at].equals;
     }
-    TRY(check_extra(a, r, target, f));
+    TRY(check_extra(s, a, r, target, f));
     b->bulk = is_bulk(b);
     *ret = b;
     return ERR_OK;

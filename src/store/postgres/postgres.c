@@ -2,6 +2,7 @@
 #include "store/postgres/postgres.h"
 
 #include "store/postgres/copier.h"
+#include "store/postgres/ddl.h"
 #include "store/postgres/holder.h"
 #include "store/postgres/lane.h"
 #include "store/postgres/prepare.h"
@@ -19,6 +20,7 @@ const struct store_ops store_postgres = {
     .prepare = pg_store_prepare,
     .arm = pg_store_arm,
     .load = pg_store_load,
+    .adopt = pg_store_adopt,
     .facts = pg_store_facts,
     .confirmed = pg_store_confirmed,
     .target_answers = pg_store_target_answers,
@@ -26,6 +28,8 @@ const struct store_ops store_postgres = {
     .spool_record = pg_store_spool_record,
     .bind = pg_store_bind,
     .own_mark = pg_store_own_mark,
+    .ddl_read = pg_ddl_read,
+    .ddl_misfit = pg_ddl_misfit,
     .quit = quit,
     .decoder_make = pg_decoder_make,
     .decoder_drop = pg_decoder_drop,

@@ -7,6 +7,7 @@
 MUST_USE enum err pg_store_identify(struct store *s, struct arena *a, const char **ret_source, const char **ret_target, struct fault *f);
 MUST_USE enum err pg_store_prepare(struct store *s, struct store_waits *w, struct fault *f);
 MUST_USE enum err pg_store_arm(struct store *s, const struct catalog *source, bool fresh, struct store_waits *w, struct fault *f);
+MUST_USE enum err pg_store_adopt(struct store *s, const struct catalog *source, const struct catalog *target, const struct copy_records *records, struct store_waits *w, struct fault *f);
 MUST_USE enum err pg_store_load(struct store *s, struct catalog **ret_source, struct catalog **ret_target, struct fault *f);
 MUST_USE enum err pg_store_confirmed(struct store *s, struct lsn *ret, struct fault *f);
 MUST_USE enum err pg_store_target_answers(struct store *s, struct fault *f);

@@ -1,0 +1,288 @@
+/* replicate/ddl.c — see ddl.h.
+ *
+ *   stream --transaction with notes of schema changes--> held against the target
+ *              fits: the change was carried out there (or concerns nothing that is followed): go on
+ *              does not: stop exactly before the transaction, with the statement
+ *
+ * The target's catalog is the only record of whether a change was carried out: there is nothing to acknowledge and nothing that can be
+ * acknowledged wrongly. A target may be ahead: what the source has become since counts as fitting. What does not touch the rows' way
+ * (indexes, views, functions, grants, comments) never stops; it is noted in the journal, once.
+ *
+ * Facts of the store: ddl.pending (what a person is waited for; for show), ddl.noted (the last change noted), ddl.reloaded (the last
+ * change for which an engine began anew: it does so at most once for each). */
+#include "replicate/ddl.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#include "base/log.h"
+
+#define LONGEST_SHOWN 700
+
+struct ddl {
+    struct store *store;
+    struct registry *registry;
+    struct journal *journal;
+    pthread_mutex_t lock;
+    char pending[1024]; /* under the lock */
+    int64_t noted;
+    int64_t reloaded;
+};
+
+struct met { /* the notes of one transaction */
+    struct arena *arena;
+    struct schema_change **list;
+    size_t count;
+};
+
+/* --- the record --- */
+
+static enum err fact_number(struct ddl *d, const char *name, int64_t *ret, struct fault *f)
+{
+    AUTO(arena) *a = arena_new(256);
+    const char *text;
+
+    TRY(d->journal->ops->fact_get(d->journal, d->store->name, name, a, &text, f));
+    *ret = text != NULL ? strtoll(text, NULL, 10) : 0;
+    return ERR_OK;
+}
+
+static enum err set_number(struct ddl *d, const char *name, int64_t value, struct fault *f)
+{
+    char text[24];
+
+    snprintf(text, sizeof text, "%" PRId64, value);
+    return d->journal->ops->fact_set(d->journal, d->store->name, name, text, true, f);
+}
+
+static enum err load(struct ddl *d, struct fault *f)
+{
+    AUTO(arena) *a = arena_new(1024);
+    const char *text;
+
+    TRY(fact_number(d, "ddl.noted", &d->noted, f));
+    TRY(fact_number(d, "ddl.reloaded", &d->reloaded, f));
+    TRY(d->journal->ops->fact_get(d->journal, d->store->name, "ddl.pending", a, &text, f));
+    snprintf(d->pending, sizeof d->pending, "%s", text != NULL ? text : "");
+    return ERR_OK;
+}
+
+enum err ddl_new(struct store *s, struct registry *r, struct journal *j, struct ddl **ret, struct fault *f)
+{
+    AUTO(ddl) *d = mem_alloc(sizeof *d);
+
+    d->store = s;
+    d->registry = r;
+    d->journal = j;
+    pthread_mutex_init(&d->lock, NULL);
+    TRY(load(d, f));
+    *ret = TAKE(d);
+    return ERR_OK;
+}
+
+void ddl_free(struct ddl *d)
+{
+    if (d == NULL)
+        return;
+    pthread_mutex_destroy(&d->lock);
+    free(d);
+}
+
+void ddl_pending(struct ddl *d, char *ret, size_t size)
+{
+    pthread_mutex_lock(&d->lock);
+    snprintf(ret, size, "%s", d->pending);
+    pthread_mutex_unlock(&d->lock);
+}
+
+static enum err set_pending(struct ddl *d, const char *text, struct fault *f)
+{
+    bool same;
+
+    pthread_mutex_lock(&d->lock);
+    same = strcmp(d->pending, text) == 0;
+    snprintf(d->pending, sizeof d->pending, "%s", text);
+    pthread_mutex_unlock(&d->lock);
+    return same ? ERR_OK : d->journal->ops->fact_set(d->journal, d->store->name, "ddl.pending", text[0] != '\0' ? text : NULL, false, f);
+}
+
+static enum err note(struct ddl *d, enum event_kind kind, const struct schema_change *c, const char *more, struct fault *f)
+{
+    json_t *o = json_pack("{s:I, s:s, s:s*, s:s*, s:s*}", "id", (json_int_t)c->id, "tag", c->tag, "object", c->count > 0 ? c->objects[0].name : NULL, "command", c->command, "statement", more);
+    char *body = json_dumps(o, JSON_COMPACT);
+    enum err err = d->journal->ops->append(d->journal, d->store->name, kind, body, f);
+
+    json_decref(o);
+    free(body);
+    return err;
+}
+
+/* Once, however often the stream brings it. */
+static enum err note_seen(struct ddl *d, const struct schema_change *c, const char *statement, struct fault *f)
+{
+    if (c->id <= d->noted)
+        return ERR_OK;
+    TRY(note(d, EVENT_DDL_SEEN, c, statement, f));
+    d->noted = c->id;
+    return set_number(d, "ddl.noted", c->id, f);
+}
+
+/* --- what it is about --- */
+
+static bool chosen(const struct ddl *d, const struct ddl_object *o)
+{
+    if (o->kind == 'y' || (o->kind == 'i' && o->gone))
+        return true; /* whoever uses it; it decides nothing where the target has none of its name */
+    if (o->schema == NULL || (o->kind != 'r' && o->kind != 'p'))
+        return false;
+    return registry_find(d->registry, o->oid) != NULL || config_chooses(d->store->store, o->schema, o->name);
+}
+
+static bool same_text(const char *a, const char *b)
+{
+    return a != NULL && b != NULL && strcmp(a, b) == 0;
+}
+
+/* Several statements may have come as one text: which of them is whose is told by their number. */
+static void number(struct met *m)
+{
+    for (size_t i = 0; i < m->count; i++) {
+        m->list[i]->nth = 0;
+        m->list[i]->of = 0;
+        for (size_t k = 0; k < m->count; k++) {
+            bool same = same_text(m->list[i]->command, m->list[k]->command) && strcmp(m->list[i]->tag, m->list[k]->tag) == 0;
+            m->list[i]->of += same;
+            m->list[i]->nth += same && k < i;
+        }
+    }
+}
+
+static enum err read_notes(struct ddl *d, const struct txn *t, struct met *m, struct fault *f)
+{
+    m->list = arena_alloc(m->arena, (t->change_count + 1) * sizeof *m->list);
+    for (const struct change *c = t->changes; c != NULL; c = c->next) {
+        struct schema_change *sc = NULL;
+        if (c->relation != NULL)
+            TRY(d->store->ops->ddl_read(d->store, m->arena, c, &sc, f));
+        if (sc == NULL)
+            continue;
+        for (size_t i = 0; i < sc->count; i++)
+            sc->objects[i].chosen = chosen(d, &sc->objects[i]);
+        m->list[m->count++] = sc;
+    }
+    number(m);
+    return ERR_OK;
+}
+
+static bool concerns(const struct schema_change *c)
+{
+    for (size_t i = 0; i < c->count; i++)
+        if (c->objects[i].chosen)
+            return true;
+    return false;
+}
+
+/* --- stopping --- */
+
+/* A statement too long for a line stands in a file of its own. */
+static enum err statement_file(struct ddl *d, const struct schema_change *c, const char *statement, char **ret_path, struct fault *f)
+{
+    AUTO_CHARS *dir = mem_format("%s/ddl", d->store->state_dir);
+    AUTO_CHARS *path = mem_format("%s/%s-%" PRId64 ".sql", dir, d->store->name, c->id);
+    FILE *file;
+
+    if (mkdir(dir, 0700) != 0 && errno != EEXIST)
+        return fault_set(f, ERR_STATE_DIR, "cannot make %s: %s", dir, strerror(errno));
+    file = fopen(path, "we");
+    if (file == NULL)
+        return fault_set(f, ERR_STATE_DIR, "cannot write %s: %s", path, strerror(errno));
+    fprintf(file, "%s;\n", statement);
+    if (fclose(file) != 0)
+        return fault_set(f, ERR_STATE_DIR, "cannot write %s: %s", path, strerror(errno));
+    *ret_path = TAKE(path);
+    return ERR_OK;
+}
+
+static enum err stop(struct ddl *d, const struct schema_change *c, const struct ddl_misfit *m, struct fault *f)
+{
+    AUTO_CHARS *path = NULL;
+    AUTO_CHARS *todo = NULL;
+
+    if (strlen(m->statement) > LONGEST_SHOWN)
+        TRY(statement_file(d, c, m->statement, &path, f));
+    if (path != NULL)
+        todo = mem_format("psql -1 -f %s on the target, then `leat resume %s`", path, d->store->name);
+    else
+        todo = mem_format("%s; on the target, then `leat resume %s`", m->statement, d->store->name);
+    TRY(note_seen(d, c, m->statement, f));
+    TRY(set_pending(d, todo, f));
+    return fault_todo(f, ERR_DDL, todo, "%s: %s%s%s", c->tag, m->why, m->remark != NULL ? "; " : "", m->remark != NULL ? m->remark : "");
+}
+
+/* --- going on --- */
+
+static bool loaded_has(const struct table *t, const struct ddl_column *c)
+{
+    for (uint16_t i = 0; i < t->column_count; i++)
+        if (strcmp(t->columns[i].name, c->name) == 0)
+            return strcmp(t->columns[i].type, c->type) == 0;
+    return false;
+}
+
+/* Whether the catalogs this engine began with already hold what the change made. */
+static bool knows(const struct ddl *d, const struct ddl_object *o)
+{
+    const struct rtable *t = registry_find(d->registry, o->oid);
+    size_t found = 0;
+
+    if (o->gone || o->kind != 'r' || !o->chosen)
+        return true;
+    if (t == NULL || strcmp(t->target->name, o->name) != 0 || strcmp(t->target->schema, o->schema) != 0)
+        return false;
+    for (size_t i = 0; i < o->column_count; i++)
+        found += loaded_has(t->target, &o->columns[i]);
+    return found == o->column_count && found == t->target->column_count;
+}
+
+static enum err pass(struct ddl *d, const struct schema_change *c, struct fault *f)
+{
+    for (size_t i = 0; i < c->count; i++)
+        if (!knows(d, &c->objects[i]) && c->id > d->reloaded) {
+            TRY(set_number(d, "ddl.reloaded", c->id, f));
+            return fault_set(f, ERR_ANEW, "to take up what %s made of %s", c->tag, c->objects[i].name);
+        }
+    return ERR_OK;
+}
+
+static enum err meet_one(struct ddl *d, struct arena *a, const struct schema_change *c, struct fault *f)
+{
+    struct ddl_misfit misfit;
+
+    if (!concerns(c))
+        return note_seen(d, c, NULL, f);
+    TRY(d->store->ops->ddl_misfit(d->store, a, c, &misfit, f));
+    if (misfit.why != NULL)
+        return stop(d, c, &misfit, f);
+    TRY(note_seen(d, c, NULL, f));
+    return pass(d, c, f);
+}
+
+enum err ddl_meet(struct ddl *d, const struct txn *t, struct fault *f)
+{
+    AUTO(arena) *a = arena_new(16384);
+    struct met m = {.arena = a};
+    bool waited;
+
+    TRY(read_notes(d, t, &m, f));
+    for (size_t i = 0; i < m.count; i++)
+        TRY(meet_one(d, a, m.list[i], f));
+    pthread_mutex_lock(&d->lock);
+    waited = d->pending[0] != '\0';
+    pthread_mutex_unlock(&d->lock);
+    if (waited && m.count > 0)
+        TRY(note(d, EVENT_DDL_DONE, m.list[m.count - 1], NULL, f));
+    return waited ? set_pending(d, "", f) : ERR_OK;
+}

@@ -1,0 +1,20 @@
+/* replicate/ddl.h — changes of the source's schema as the stream brings them: what is done about each, under the store's policy. */
+#ifndef LEAT_REPLICATE_DDL_H
+#define LEAT_REPLICATE_DDL_H
+
+#include "journal/journal.h"
+#include "replicate/registry.h"
+
+struct ddl;
+
+/* Takes up what the record says is pending. */
+MUST_USE enum err ddl_new(struct store *s, struct registry *r, struct journal *j, struct ddl **ret, struct fault *f);
+void ddl_free(struct ddl *d);
+AUTO_DEFINE(ddl)
+/* The dispatcher stands before t, everything earlier has committed: is the target ready for it? ERR_DDL: not until a person has run
+ * the statement named; nothing of t has been applied. ERR_ANEW: it is, but this engine began before it was. */
+MUST_USE enum err ddl_meet(struct ddl *d, const struct txn *t, struct fault *f);
+/* What a person has to do before following goes on, in one line; "" when nothing. */
+void ddl_pending(struct ddl *d, char *ret, size_t size);
+
+#endif
