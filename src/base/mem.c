@@ -55,7 +55,15 @@ struct chunk {
     max_align_t data[];
 };
 
+struct adopted {
+    struct adopted *next;
+    void *p;
+    size_t size;
+    void (*release)(void *p);
+};
+
 struct arena {
+    struct adopted *adopted;
     struct chunk *head; /* the chunk being filled; full and oversized ones stand behind it */
     size_t chunk_bytes;
     size_t bytes;
@@ -91,10 +99,31 @@ static void chunks_free(struct arena *a, struct chunk *c)
     }
 }
 
+static void release_adopted(struct arena *a)
+{
+    while (a->adopted != NULL) {
+        struct adopted *gone = a->adopted;
+        a->adopted = gone->next;
+        a->bytes -= gone->size;
+        gone->release(gone->p);
+        free(gone);
+    }
+}
+
+void arena_adopt(struct arena *a, void *p, size_t size, void (*release)(void *p))
+{
+    struct adopted *one = mem_alloc(sizeof *one);
+
+    *one = (struct adopted){a->adopted, p, size, release};
+    a->adopted = one;
+    a->bytes += size;
+}
+
 void arena_free(struct arena *a)
 {
     if (a == NULL)
         return;
+    release_adopted(a);
     chunks_free(a, a->head);
     free(a);
 }
@@ -103,6 +132,7 @@ void arena_reset(struct arena *a)
 {
     struct chunk *keep = a->head;
 
+    release_adopted(a);
     if (keep == NULL)
         return;
     chunks_free(a, keep->next);

@@ -44,7 +44,9 @@ void *arena_zalloc(struct arena *a, size_t size) __attribute__((returns_nonnull)
 void *arena_copy(struct arena *a, const void *p, size_t size);
 char *arena_strdup(struct arena *a, const char *s); /* NULL stays NULL */
 char *arena_format(struct arena *a, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-/* Bytes obtained from malloc and not yet given back. */
+/* Takes what another gave out of his own memory: released with the arena's. For what is too large to copy. */
+void arena_adopt(struct arena *a, void *p, size_t size, void (*release)(void *p));
+/* Bytes obtained from malloc (or adopted) and not yet given back. */
 size_t arena_bytes(const struct arena *a);
 AUTO_DEFINE(arena)
 

@@ -57,7 +57,12 @@ enum err lane_land(struct store_lane *l, struct fault *f);
 /* One statement with text parameters down the pipeline; expect: rows, -1 any. */
 MUST_USE enum err lane_send_params(struct store_lane *l, const char *sql, int count, const char *const params[], int expect, struct fault *f);
 MUST_USE enum err lane_send_text(struct store_lane *l, const char *sql, int expect, struct fault *f);
-const char **lane_row_params(struct store_lane *l, const struct statement *s, const struct row *key, const struct row *values, size_t *bytes);
+struct lane_values { /* for libpq; in the lane's scratch, but for those that point into the message */
+    const char **values;
+    int *lengths;
+    int *formats;
+};
+struct lane_values lane_row_params(struct store_lane *l, const struct statement *s, const struct row *key, const struct row *values, size_t *bytes);
 MUST_USE enum err lane_send_row(struct store_lane *l, struct statement *s, const struct row *key, const struct row *values, struct fault *f);
 void lane_forget_failed(struct store_lane *l);
 

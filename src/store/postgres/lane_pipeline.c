@@ -8,6 +8,8 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#define LARGE_VALUE (1 << 20)
+
 /* --- statements --- */
 
 static uint64_t statement_key(enum statement_kind kind, const struct binding *b, uint64_t shape_hash)
@@ -202,6 +204,13 @@ enum err lane_send_text(struct store_lane *l, const char *sql, int expect, struc
     return lane_send_params(l, sql, 0, NULL, expect, f);
 }
 
+/* Types whose binary form is their text: a large value of theirs is sent from where it lies. (Text has to end in a NUL, and so in a
+ * copy.) */
+static bool goes_as_it_is(Oid type, const struct value *v)
+{
+    return v->len >= LARGE_VALUE && (type == 25 || type == 1043 || type == 1042 || type == 114); /* text, varchar, bpchar, json */
+}
+
 static const char *text_param(struct store_lane *l, const struct value *v, size_t *bytes)
 {
     char *copy;
@@ -216,17 +225,23 @@ static const char *text_param(struct store_lane *l, const struct value *v, size_
     return copy;
 }
 
-const char **lane_row_params(struct store_lane *l, const struct statement *s, const struct row *key, const struct row *values, size_t *bytes)
+struct lane_values lane_row_params(struct store_lane *l, const struct statement *s, const struct row *key, const struct row *values, size_t *bytes)
 {
-    const char **params;
+    struct lane_values p;
 
     arena_reset(l->scratch);
-    params = arena_alloc(l->scratch, (s->params.count + 1u) * sizeof *params);
+    p.values = arena_alloc(l->scratch, (s->params.count + 1u) * sizeof *p.values);
+    p.lengths = arena_alloc(l->scratch, (s->params.count + 1u) * sizeof *p.lengths);
+    p.formats = arena_alloc(l->scratch, (s->params.count + 1u) * sizeof *p.formats);
     for (uint16_t i = 0; i < s->params.count; i++) {
         const struct row *row = s->params.of_key[i] ? key : values;
-        params[i] = text_param(l, &row->values[s->params.column[i]], bytes);
+        const struct value *v = &row->values[s->params.column[i]];
+        p.formats[i] = goes_as_it_is(s->params.type[i], v);
+        p.values[i] = p.formats[i] ? v->data : text_param(l, v, bytes);
+        p.lengths[i] = v->len;
+        *bytes += p.formats[i] ? (size_t)v->len : 0;
     }
-    return params;
+    return p;
 }
 
 static enum err prepare(struct store_lane *l, struct statement *s, struct fault *f)
@@ -244,12 +259,14 @@ static enum err prepare(struct store_lane *l, struct statement *s, struct fault 
 enum err lane_send_row(struct store_lane *l, struct statement *s, const struct row *key, const struct row *values, struct fault *f)
 {
     size_t bytes = 64;
-    const char **params;
+    struct lane_values p;
 
     TRY(prepare(l, s, f));
     TRY(make_room(l, f));
-    params = lane_row_params(l, s, key, values, &bytes);
-    TRY(lane_sent(l, PQsendQueryPrepared(l->pg->conn, s->name, s->params.count, params, NULL, NULL, 0), f));
+    p = lane_row_params(l, s, key, values, &bytes);
+    TRY(lane_sent(l, PQsendQueryPrepared(l->pg->conn, s->name, s->params.count, p.values, p.lengths, p.formats, 0), f));
+    if (bytes >= LARGE_VALUE)
+        arena_reset(l->scratch);
     fly(l, s, 1, bytes);
     return ERR_OK;
 }

@@ -44,8 +44,8 @@ static enum err write_ledger(struct store_lane *l, struct lsn position, const st
 static enum err run_counted(struct store_lane *l, struct statement *s, const struct row *key, const struct row *values, int64_t *ret_count, struct fault *f)
 {
     size_t bytes = 0;
-    const char **params = lane_row_params(l, s, key, values, &bytes);
-    AUTO_RESULT *r = PQexecParams(l->pg->conn, s->sql, s->params.count, s->params.type, params, NULL, NULL, 0);
+    struct lane_values p = lane_row_params(l, s, key, values, &bytes);
+    AUTO_RESULT *r = PQexecParams(l->pg->conn, s->sql, s->params.count, s->params.type, p.values, p.lengths, p.formats, 0);
 
     if (PQresultStatus(r) != PGRES_COMMAND_OK)
         return pg_fault(l->pg, r, s->sql, f);

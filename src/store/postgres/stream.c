@@ -22,6 +22,7 @@
 #include "wire/pgoutput.h"
 
 #define PART_BYTES ((uint64_t)1 << 20)     /* a parcel is handed on when it holds this much */
+#define LARGE_BYTES ((size_t)256 << 10)
 #define FEEDBACK_US ((int64_t)1000000)
 
 struct store_stream {
@@ -224,13 +225,30 @@ static enum err on_message(struct store_stream *st, const struct pgoutput_msg *m
     return fault_set(f, ERR_PROTOCOL, "message '%c' is not known", (char)m->kind);
 }
 
-static enum err on_frame(struct store_stream *st, const char *data, size_t len, struct fault *f)
+/* Takes data, which libpq gave: what is large is kept as it is, not copied once more. */
+static const char *keep_frame(struct store_stream *st, char *data, size_t len, const struct pgoutput_frame *frame)
+{
+    const char *kept;
+
+    if (len >= LARGE_BYTES) {
+        arena_adopt(st->parcel->arena, data, len, PQfreemem);
+        return frame->data;
+    }
+    kept = arena_copy(st->parcel->arena, frame->data, frame->len);
+    PQfreemem(data);
+    return kept;
+}
+
+static enum err on_frame(struct store_stream *st, char *data, size_t len, struct fault *f)
 {
     struct pgoutput_frame frame;
     struct pgoutput_msg m;
     const char *kept;
+    enum err err = pgoutput_frame_decode(data, len, &frame, f);
 
-    TRY(pgoutput_frame_decode(data, len, &frame, f));
+    if (err != ERR_OK || frame.kind == 'k')
+        PQfreemem(data);
+    TRY(err);
     st->received = lsn_max(st->received, frame.wal_end);
     if (frame.kind == 'k') {
         st->reply_wanted = frame.reply_wanted;
@@ -238,7 +256,7 @@ static enum err on_frame(struct store_stream *st, const char *data, size_t len, 
             st->parcel->idle_end = frame.wal_end;
         return ERR_OK;
     }
-    kept = arena_copy(st->parcel->arena, frame.data, frame.len);
+    kept = keep_frame(st, data, len, &frame);
     TRY(pgoutput_decode(st->decoder, st->parcel->arena, kept, frame.len, &m, f));
     return on_message(st, &m, f);
 }
@@ -310,9 +328,7 @@ static enum err read_buffered(struct store_stream *st, bool *ret_more, struct fa
             return ERR_OK;
         }
         if (n > 0) {
-            enum err err = on_frame(st, data, (size_t)n, f);
-            PQfreemem(data);
-            TRY(err);
+            TRY(on_frame(st, data, (size_t)n, f));
             continue;
         }
         if (n == -1) {
