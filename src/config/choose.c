@@ -83,3 +83,8 @@ bool config_chooses(const struct config_store *s, const char *schema, const char
         return false;
     return s->include_count == 0 || any_matches((const char *const *)s->include, s->include_count, schema, table);
 }
+
+bool config_exempts(const struct config_store *s, const char *schema, const char *table)
+{
+    return any_matches((const char *const *)s->long_snapshots, s->long_snapshot_count, schema, table);
+}

@@ -22,6 +22,8 @@ struct config_store {
     size_t include_count;
     const char **exclude;
     size_t exclude_count;
+    const char **long_snapshots; /* tables whose copy may hold its snapshot beyond limits.snapshot_age */
+    size_t long_snapshot_count;
     enum ddl_policy ddl;
 };
 
@@ -29,6 +31,7 @@ struct config_limits {
     int64_t source_wal;       /* bytes the slot may retain on the source */
     int64_t spool;            /* bytes of spool on disk */
     int64_t snapshot_age_us;
+    int64_t drop_slot_after_us; /* 0: never */
     int copy_workers;
     int index_workers;
     int apply_lanes;
@@ -80,6 +83,8 @@ bool config_parse_duration(const char *text, int64_t *ret_us);
 bool config_parse_size(const char *text, int64_t *ret_bytes);
 /* Whether schema.table is chosen by the store's include and exclude patterns. */
 bool config_chooses(const struct config_store *s, const char *schema, const char *table);
+/* Whether its copy may hold its snapshot for as long as it takes. */
+bool config_exempts(const struct config_store *s, const char *schema, const char *table);
 /* The reference of all keys, as Markdown (docs/leat.yaml.md is it), and the commented file `leat init` writes; from and to
  * may be NULL: then their lines are left to be filled in. */
 void config_reference(struct buf *out);

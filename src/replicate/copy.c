@@ -34,7 +34,7 @@ struct copy {
     pthread_t threads[MOST_WORKERS];
     size_t thread_count;
     const struct build_item *building[MOST_WORKERS];
-    bool paused;
+    enum copy_pace pace;
     _Atomic bool stop;
     struct fault fault;  /* the first failure; under the registry's lock */
     size_t index_total;
@@ -90,16 +90,17 @@ static struct work next_rows(struct copy *c)
             continue;
         left = true;
         if (rtable_state(t) == TABLE_OPEN) {
-            range = t->has_snapshot && !atomic_load(&t->give_up) ? next_range(t) : -1;
+            range = t->has_snapshot && !atomic_load(&t->give_up) && c->pace != COPY_PAUSED ? next_range(t) : -1;
             if (range >= 0)
                 return (struct work){.kind = WORK_RANGE, .table = t, .range = range, .record = t->record};
         } else if (t->not_before_us <= world_mono_us() && (best == NULL || t->source->bytes > best->source->bytes)) {
             best = t;
         }
     }
-    if (best == NULL || c->paused)
+    if (best == NULL || c->pace != COPY_FREE)
         return (struct work){.kind = left ? WORK_NONE : WORK_DONE};
     best->has_snapshot = false;
+    best->opened_us = world_mono_us();
     rtable_move(r, best, TABLE_OPEN);
     return (struct work){.kind = in_ranges(c, best->source) ? WORK_OPEN : WORK_WHOLE, .table = best};
 }
@@ -370,6 +371,7 @@ static enum err take_up(struct copy *c, struct fault *f)
             pthread_mutex_unlock(&c->registry->lock);
             continue;
         }
+        t->opened_us = world_mono_us(); /* it is older: counted from here on */
         t->ranges_given = 0;
         t->ranges_left = 0;
         for (int k = 0; k < t->record.ranges; k++)
@@ -453,10 +455,26 @@ void copy_stop(struct copy *c)
     free(c);
 }
 
-void copy_pause(struct copy *c, bool pause)
+const struct rtable *copy_oldest_snapshot(struct copy *c, int64_t *ret_age_us)
+{
+    const struct rtable *oldest = NULL;
+
+    pthread_mutex_lock(&c->registry->lock);
+    for (size_t i = 0; i < c->registry->count; i++) {
+        const struct rtable *t = &c->registry->tables[i];
+        if (rtable_state(t) == TABLE_OPEN && !config_exempts(c->store->store, t->source->schema, t->source->name) && (oldest == NULL || t->opened_us < oldest->opened_us))
+            oldest = t;
+    }
+    if (oldest != NULL)
+        *ret_age_us = world_mono_us() - oldest->opened_us;
+    pthread_mutex_unlock(&c->registry->lock);
+    return oldest;
+}
+
+void copy_set_pace(struct copy *c, enum copy_pace pace)
 {
     pthread_mutex_lock(&c->registry->lock);
-    c->paused = pause;
+    c->pace = pace;
     pthread_cond_broadcast(&c->registry->changed);
     pthread_mutex_unlock(&c->registry->lock);
 }

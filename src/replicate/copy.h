@@ -12,8 +12,11 @@ MUST_USE enum err copy_start(struct store *s, struct registry *r, struct journal
 enum err copy_check(struct copy *c, struct fault *f);
 /* Ends the workers: asked to give up what they are at. */
 void copy_stop(struct copy *c);
-/* The governor's brake: no new table or range begins while it is on. */
-void copy_pause(struct copy *c, bool pause);
+/* The governor's brake. Slowed: no further table begins. Paused: no further range either. What is being read is read to its end. */
+enum copy_pace { COPY_FREE, COPY_SLOWED, COPY_PAUSED };
+void copy_set_pace(struct copy *c, enum copy_pace pace);
+/* The table that has held its snapshot longest, and for how long; NULL: none does. */
+const struct rtable *copy_oldest_snapshot(struct copy *c, int64_t *ret_age_us);
 /* Gives up the copy of this table for now, since others wait for our lock. */
 void copy_give_up(struct copy *c, uint32_t source_oid);
 /* Names of the indexes being built, at most `size`; returns how many. Items live as long as the registry. */

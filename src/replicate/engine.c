@@ -52,6 +52,7 @@ static enum err work(struct engine *e, struct fault *f)
 
     TRY(open_record(e, f));
     TRY(store_new(e->config, e->config_store, e->state_dir, e->token, &engine_stop, &e->store, f));
+    TRY(engine_check_dropped(e, f));
     if (engine_target_is_away(e, &why)) {
         log_fault(LOG_WARN, e->config_store->name, &why);
         return engine_away(e, f);

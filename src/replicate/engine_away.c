@@ -78,8 +78,10 @@ static enum err turn(struct engine *e, struct fault *f)
     static int64_t shown;
 
     TRY(reader_check(e->reader, f));
-    if (engine_due(&looked, SYNC_US))
+    if (engine_due(&looked, SYNC_US)) {
         TRY(look(e, f));
+        TRY(engine_govern(e, f));
+    }
     if (engine_due(&acknowledged, ACKNOWLEDGE_US))
         TRY(engine_acknowledge(e, f));
     if (engine_due(&beat, HEARTBEAT_US)) {

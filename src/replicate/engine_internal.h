@@ -46,7 +46,9 @@ struct engine {
     enum engine_phase phase;
     bool away;                 /* the target does not answer */
     bool following;
-    bool copy_paused;
+    enum copy_pace pace;       /* the governor's */
+    struct lsn stuck_at;       /* the acknowledged position, and since when it has not moved (monotonic) */
+    int64_t stuck_us;
     char doing[256];
     char waits_for[512];
     int64_t ledger;
@@ -63,6 +65,10 @@ MUST_USE enum err engine_prepare_source(struct engine *e, struct fault *f);
  * the target answers again or we are to stop. */
 bool engine_target_is_away(struct engine *e, struct fault *ret_why);
 MUST_USE enum err engine_away(struct engine *e, struct fault *f);
+/* engine_govern.c: one look at what the source bears because of us. */
+MUST_USE enum err engine_govern(struct engine *e, struct fault *f);
+/* Whether the slot was given up; the act is brought to its end if it was not. ERR_SLOT_DROPPED. */
+MUST_USE enum err engine_check_dropped(struct engine *e, struct fault *f);
 /* engine_status.c */
 void engine_write_status(struct engine *e);
 void engine_write_fault(const char *state_dir, const char *store, const struct fault *f);

@@ -100,6 +100,7 @@ static enum err arm(struct engine *e, bool again, struct fault *f)
         return fault_set(f, ERR_SLOT_LOST, "the slot vanished while it was being made");
     TRY(e->journal->ops->fact_set(e->journal, e->config_store->name, "acknowledged", lsn_text(facts.confirmed, text), false, f));
     TRY(e->journal->ops->fact_set(e->journal, e->config_store->name, "backlog", NULL, true, f)); /* of a slot before this one */
+    TRY(e->journal->ops->fact_set(e->journal, e->config_store->name, "slot_dropped", NULL, true, f));
     TRY(e->journal->ops->fact_set(e->journal, e->config_store->name, "armed", lsn_text(facts.confirmed, text), false, f));
     return e->journal->ops->append(e->journal, e->config_store->name, EVENT_ARMED, NULL, f);
 }

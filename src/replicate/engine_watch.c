@@ -1,4 +1,4 @@
-/* replicate/engine_watch.c — the engine's own loop: what is durable, who waits for us, what to slow, which phase it is. */
+/* replicate/engine_watch.c — the engine's own loop: what is durable, who waits for us, which phase it is. */
 #include <jansson.h>
 #include <stdlib.h>
 
@@ -11,6 +11,7 @@
 #define ACKNOWLEDGE_US ((int64_t)2000000)
 #define BLOCKING_LIMIT_US ((int64_t)200000)
 #define MOST_BLOCKING 64
+#define PASS_BYTES ((int64_t)8 << 20) /* a target nearer than this keeps up */
 
 bool engine_due(int64_t *last, int64_t every)
 {
@@ -53,6 +54,7 @@ static enum err tick(struct engine *e, struct fault *f)
     TRY(e->store->ops->watcher_poll(e->watcher, &e->watch, f));
     progress_tick(&e->progress, facts.applied, facts.mark, e->watch.target_now, e->watch.target_flushed);
     measure_lag(e, &facts);
+    reader_may_pass(e->reader, e->lag_bytes < PASS_BYTES && e->lag_bytes < e->config->limits.source_wal / 8);
     if (strcmp(e->watch.slot_state, "lost") == 0)
         return fault_set(f, ERR_SLOT_LOST, "the source removed WAL the slot needs");
     return ERR_OK;
@@ -102,39 +104,7 @@ void engine_last_acknowledge(struct engine *e)
         log_fault(LOG_INFO, e->config_store->name, &ignored); /* the next engine finds the older position */
 }
 
-/* --- the governor --- */
-
-static enum err governor_says(struct engine *e, const char *what, const char *why, struct fault *f)
-{
-    json_t *o = json_pack("{s:s, s:s}", "does", what, "why", why);
-    char *body = json_dumps(o, JSON_COMPACT);
-    enum err err = e->journal->ops->append(e->journal, e->config_store->name, EVENT_GOVERNOR, body, f);
-
-    log_line(LOG_WARN, e->config_store->name, "governor: %s: %s", what, why);
-    snprintf(e->waits_for, sizeof e->waits_for, "%s", strcmp(what, "resume the copy") == 0 ? "" : why);
-    json_decref(o);
-    free(body);
-    return err;
-}
-
-/* The source comes first: the copy waits while its standbys lag or the slot holds too much of its log. */
-static enum err govern(struct engine *e, struct fault *f)
-{
-    const struct config_limits *limits = &e->config->limits;
-    bool lagging = limits->source_lag_us > 0 && e->watch.replica_lag_us > limits->source_lag_us;
-    bool retaining = e->watch.slot_retained_bytes > limits->source_wal;
-    bool pause = lagging || retaining;
-
-    if (pause == e->copy_paused || e->phase != ENGINE_COPY)
-        return ERR_OK;
-    if (!pause && (e->watch.slot_retained_bytes > limits->source_wal / 5 * 4 || (limits->source_lag_us > 0 && e->watch.replica_lag_us > limits->source_lag_us / 2)))
-        return ERR_OK;
-    e->copy_paused = pause;
-    copy_pause(e->copy, pause);
-    if (!pause)
-        return governor_says(e, "resume the copy", "the source has recovered", f);
-    return governor_says(e, "pause the copy", retaining ? "the slot holds more of the source's log than limits.source_wal" : "the source's standbys lag more than limits.source_lag", f);
-}
+/* --- locks --- */
 
 static enum err mind_locks(struct engine *e, struct fault *f)
 {
@@ -223,7 +193,7 @@ enum err engine_turn(struct engine *e, struct fault *f)
         TRY(mind_locks(e, f));
     if (engine_due(&polled, POLL_US)) {
         TRY(tick(e, f));
-        TRY(govern(e, f));
+        TRY(engine_govern(e, f));
     }
     if (engine_due(&acknowledged, ACKNOWLEDGE_US))
         TRY(engine_acknowledge(e, f));

@@ -1,8 +1,8 @@
 /* replicate/reader.c — see reader.h.
  *
  * One thread both fills the backlog and takes from it, so that "through" needs no agreement: nothing was read that is not in it,
- * and it has nothing left. It goes past the backlog only after that has been so for a while with the queue nearly empty: a target
- * that is merely slow would fill the queue at once, and the source would wait for it again. */
+ * and it has nothing left. It goes past the backlog only after that has been so for a while, with the queue nearly empty and the
+ * target keeping up: a target that is merely slow would fill the queue at once, and the source would wait for it again. */
 #include "replicate/reader.h"
 
 #include <pthread.h>
@@ -26,6 +26,7 @@ struct reader {
     pthread_mutex_t lock;
     struct fault fault;
     _Atomic uint64_t durable;
+    _Atomic bool may_pass;
     _Atomic bool stop;
 };
 
@@ -80,7 +81,7 @@ static enum err feed(struct reader *r, bool *ret_fed, struct fault *f)
 
 static bool is_through(const struct reader *r)
 {
-    return r->through_us != 0 && world_mono_us() - r->through_us > THROUGH_US && queue_weight(r->out) < QUEUE_LOW && backlog_at_boundary(r->backlog);
+    return atomic_load(&r->may_pass) && r->through_us != 0 && world_mono_us() - r->through_us > THROUGH_US && queue_weight(r->out) < QUEUE_LOW && backlog_at_boundary(r->backlog);
 }
 
 static enum err keep(struct reader *r, int64_t deadline_us, struct fault *f)
@@ -184,6 +185,11 @@ enum err reader_check(struct reader *r, struct fault *f)
 void reader_acknowledge(struct reader *r, struct lsn durable)
 {
     atomic_store(&r->durable, durable.v);
+}
+
+void reader_may_pass(struct reader *r, bool may)
+{
+    atomic_store(&r->may_pass, may);
 }
 
 void reader_stop(struct reader *r)

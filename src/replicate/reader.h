@@ -16,6 +16,8 @@ MUST_USE enum err reader_start(struct store *s, struct lsn from, struct queue *o
 enum err reader_check(struct reader *r, struct fault *f);
 /* What may be acknowledged from now on. */
 void reader_acknowledge(struct reader *r, struct lsn durable);
+/* Whether the target keeps up, so that the stream may go past a backlog that has nothing left. */
+void reader_may_pass(struct reader *r, bool may);
 /* Ends the thread; the queue is closed. The connection stays until reader_free: relations in flight belong to it. */
 void reader_stop(struct reader *r);
 void reader_free(struct reader *r);

@@ -6,9 +6,12 @@
         scene.wait_following()
         scene.finish()           # load stops, lag falls to nothing, comparison and ledger: must be clean
 """
+import contextlib
 import random
 import subprocess
 import threading
+
+import psycopg2
 
 import awkward
 from compare import compare
@@ -33,6 +36,7 @@ class Scene:
         self.source, self.target = self.old.createdb("shop"), self.new.createdb("shop")
         pgbench(self.source, "-i", "-q", "-s", scale)
         self.dml = None
+        self.outages = False   # True: the source may go away and come back under the awkward work
         if awkwardly:
             self._awkward(seed, source, truncate)
         self.load = Workload(self.source, clients=clients, seed=seed, pause=0.002)
@@ -63,11 +67,14 @@ class Scene:
         self.leat.close()
 
     def _work(self):
-        conn = self.old.conn(db="shop")
-        try:
-            awkward.work(conn, self.dml, 10**9, self.stop_awkward)
-        finally:
-            conn.close()
+        while not self.stop_awkward.is_set():
+            try:
+                with contextlib.closing(self.old.conn(db="shop")) as conn:
+                    awkward.work(conn, self.dml, 10**9, self.stop_awkward)
+            except (psycopg2.OperationalError, psycopg2.InterfaceError, AssertionError) as e:
+                if not self.outages or (isinstance(e, AssertionError) and not isinstance(e.__cause__, (psycopg2.OperationalError, psycopg2.InterfaceError))):
+                    raise
+                self.stop_awkward.wait(0.2)   # the source is away
 
     def _quiet(self):
         self.stop_awkward.set()

@@ -1,0 +1,120 @@
+"""Everything at once, for long: SOAK_MINUTES (30) of load while engines, pilots and servers die; exact at the end. SOAK_SEED repeats
+a choice of acts (their instants differ)."""
+import os
+import random
+import time
+
+import psycopg2
+import pytest
+
+from follow import Scene
+from memory import Peaks
+from wait import wait_for
+
+MINUTES = float(os.environ.get("SOAK_MINUTES", "30"))
+SEED = int(os.environ.get("SOAK_SEED", random.SystemRandom().randrange(10**6)))
+
+
+class Soak:
+    def __init__(self, scene):
+        self.scene, self.random, self.long = scene, random.Random(SEED), None
+        self.acts = [(10, self.kill_engine), (2, self.kill_pilot), (2, self.kill_holder), (3, self.crash_target), (3, self.restart_target), (2, self.target_away), (2, self.restart_source),
+                     (2, self.crash_source), (2, self.stop_and_start), (4, self.big_transaction), (4, self.long_transaction), (2, self.truncate)]
+        scene.old.sql("create table big (id bigint primary key, x int, pad text); create table emptied (id bigserial primary key, x int)", db="shop")
+
+    def note(self, text):
+        print(f"{time.strftime('%H:%M:%S')} {text}", flush=True)
+
+    def turn(self):
+        act = self.random.choices([a for _, a in self.acts], [w for w, _ in self.acts])[0]
+        self.note(act.__name__)
+        act()
+        self.scene.load.wait_commits(self.random.choice((1, 20, 100)), deadline=120)
+
+    def kill_engine(self):
+        self.scene.kill_engines(self.random.choice((1, 1, 3)))
+
+    def kill_pilot(self):
+        self.scene.leat.kill9("pilot")
+        wait_for(lambda: not self.scene.leat.pids("engine"), 60, "its engines to end")
+        self.scene.start()
+
+    def kill_holder(self):
+        self.scene.leat.kill9("holder")
+
+    def crash_target(self):
+        self.scene.new.crash()
+        self.scene.new.start()
+
+    def restart_target(self):
+        self.scene.new.restart()
+
+    def target_away(self):
+        self.scene.new.stop()
+        self.scene.load.wait_commits(self.random.choice((50, 500)), deadline=120)
+        if self.random.random() < 0.5:
+            self.kill_engine()
+        self.scene.new.start()
+
+    def restart_source(self):
+        self.end_long()
+        self.scene.old.restart()
+
+    def crash_source(self):
+        self.end_long()
+        self.scene.old.crash()
+        self.scene.old.start()
+
+    def stop_and_start(self):
+        self.scene.leat.run("stop")
+        self.scene.load.wait_commits(50, deadline=120)
+        self.scene.start()
+
+    def big_transaction(self):
+        n = self.random.choice((1000, 30000, 200000))
+        self.scene.old.sql(f"begin; delete from big where id <= {n}; insert into big select g, g, repeat('x', 50) from generate_series(1, {n}) g on conflict do nothing;"
+                           f" update big set x = x + 1 where id % 3 = 0; savepoint a; update big set x = 0; rollback to a; commit", db="shop")
+
+    def long_transaction(self):
+        """One that stays open over the acts to come; ended by the next, half of them undone."""
+        self.end_long()
+        self.long = self.scene.old.conn(db="shop")
+        cur = self.long.cursor()
+        cur.execute("insert into emptied (x) select g from generate_series(1, 1000) g")
+
+    def end_long(self):
+        if self.long:
+            try:
+                self.long.commit() if self.random.random() < 0.5 else self.long.rollback()
+                self.long.close()
+            except psycopg2.Error:
+                pass
+            self.long = None
+
+    def truncate(self):
+        self.end_long()
+        self.scene.old.sql("insert into emptied (x) select g from generate_series(1, 100) g", db="shop")
+        self.scene.old.sql("begin; truncate emptied; insert into emptied (x) select g from generate_series(1, 50) g; commit", db="shop")
+
+
+@pytest.mark.soak
+@pytest.mark.limit(int(MINUTES * 60) + 900)
+@pytest.mark.parametrize("source,target", [(15, 17)])
+def test_soak(server, migration, source, target):
+    print(f"SOAK_SEED={SEED}", flush=True)
+    with Scene(server, migration, source, target, seed=SEED, scale=20) as scene:
+        scene.outages = True
+        soak = Soak(scene)
+        scene.start()
+        with Peaks(scene.leat) as peaks:
+            end = time.monotonic() + MINUTES * 60
+            while time.monotonic() < end:
+                soak.turn()
+                if soak.random.random() < 0.2:
+                    scene.wait_following(300)   # from time to time it must come to rest
+            soak.end_long()
+            scene.leat.run("resume", "--yes", check=False)
+            scene.wait_following(300)
+            scene.finish()
+        soak.note(f"engine {peaks.by_role['engine'] >> 20} MB, {scene.load.ledger.acknowledged} commits")
+        peaks.check(256 << 20)
