@@ -19,6 +19,7 @@ struct binding {
     uint16_t *column;                /* relation column → index into table->columns, or BINDING_SKIP */
     bool keyed;                      /* rows are found by the identity's columns; else by the whole row (FULL) */
     bool bulk;                       /* may be coalesced */
+    const uint8_t *shape;            /* per relation column, 1 = set by an update that brings every value: sent, and not of the key */
     const char **key_operator;       /* per relation column: `OPERATOR(pg_catalog.=)`; NULL where not a key */
     const char *probe_column;        /* FULL: quoted name of an indexed column to look by, or NULL */
     uint16_t probe_index;            /* its relation column */
@@ -62,7 +63,19 @@ struct batch {
     bool exclusive;        /* nothing of it may run beside another batch */
     uint64_t *keys;        /* hashes of the identity keys it touches, a set by open addressing; 0 = free */
     size_t key_slots;
+    const struct table **whole; /* tables it touches as a whole */
+    uint32_t whole_count;
     void *ctx;             /* of the dispatcher */
 };
+
+/* One number for the columns in a SET (FNV-1a): what a lane keeps its prepared updates by. */
+static inline uint64_t shape_hash(const uint8_t *shape, size_t n)
+{
+    uint64_t h = 1469598103934665603u;
+
+    for (size_t i = 0; i < n; i++)
+        h = (h ^ shape[i]) * 1099511628211u;
+    return h;
+}
 
 #endif

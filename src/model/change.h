@@ -90,6 +90,7 @@ struct parcel {
     uint64_t bytes;
     struct lsn idle_end; /* when no transaction is pending before it: everything up to here has been delivered; else zero */
     int64_t received_us; /* monotonic */
+    bool more_soon;      /* the stream is running full: waiting a little makes a larger batch */
 };
 struct parcel *parcel_new(void);
 void parcel_free(struct parcel *p);

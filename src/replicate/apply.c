@@ -22,8 +22,9 @@
 #include "base/world.h"
 
 #define MOST_LANES 32
-#define BATCH_MEMORY ((size_t)16 << 20)
-#define GATHER_TURN_US ((int64_t)200)
+#define BATCH_MEMORY ((size_t)8 << 20)
+#define GATHER_TURN_US ((int64_t)500)
+#define PATIENCE_US ((int64_t)20000) /* while the stream runs full: no batch waits longer for company */
 #define BUSY_TRIES 200
 
 struct apply_lane {
@@ -434,12 +435,13 @@ static bool in_flight(struct apply *a)
     return yes;
 }
 
-/* What is queued; while another batch is in flight it pays to wait for more: the larger the batch, the less it costs. */
-static struct parcel *more(struct apply *a)
+/* What is queued. It pays to wait for more while another batch is in flight, or while the stream runs full: the larger the
+ * batch, the less it costs. */
+static struct parcel *more(struct apply *a, bool more_soon, int64_t patience)
 {
     struct parcel *p = queue_take(a->in, 0, NULL);
 
-    while (p == NULL && in_flight(a) && !queue_closed(a->in))
+    while (p == NULL && !queue_closed(a->in) && (in_flight(a) || (more_soon && world_mono_us() < patience)))
         p = queue_take(a->in, world_mono_us() + GATHER_TURN_US, NULL);
     return p;
 }
@@ -459,6 +461,7 @@ static struct batch *gather(struct apply *a, struct parcel *first, struct parcel
     struct batch *b;
     struct parcel *p = first;
     size_t memory = 0;
+    int64_t patience = world_mono_us() + PATIENCE_US;
 
     *ret_left = NULL;
     pthread_mutex_lock(&a->lock);
@@ -466,11 +469,12 @@ static struct batch *gather(struct apply *a, struct parcel *first, struct parcel
     pthread_mutex_unlock(&a->lock);
     for (;;) {
         bool open = ends_open(p);
+        bool more_soon = p->more_soon;
         memory += arena_bytes(p->arena);
         batch_add(b, p);
         if (open || memory >= BATCH_MEMORY || a->chain)
             return b;
-        p = more(a);
+        p = more(a, more_soon, patience);
         if (p == NULL)
             return b;
         if (begins_open(p) || ends_open(p) || schema_change(a, p) != NULL) {

@@ -10,23 +10,26 @@
  *   R        -            R (merged)    D          R = delete what was there, then insert
  *   gone     I            -             -
  *
+ * An update that changes the key is a delete of the old key and an insert of the new one, when all its values are known.
+ * Rows added to a table without a key are simply gathered: which of them came first cannot be told on either side.
+ *
  * A "-" cannot come from a source that keeps its identities unique; when it does, the batch falls back to changes one by
- * one, which puts the surprise into the ledger. What cannot be coalesced (no key, a change of key, TRUNCATE, types that are
+ * one, which puts the surprise into the ledger. What cannot be coalesced (rows found by their image, TRUNCATE, types that are
  * not bulk safe) ends the section: all before it stands before it, all after it after it.
  *
  * Invariants
  *  1. Within a section: deletes, then updates, then inserts; sections in order. A section's effect on every row equals that
  *     of its changes in order.
- *  2. A value marked unchanged never reaches a statement: merged from what the batch knows, or its column is not in the shape. */
+ *  2. A value marked unchanged never reaches a statement: merged from what the batch knows, or its column is not in the shape.
+ *  3. A table without a key has nothing but inserts in a section. */
 #include "replicate/coalesce.h"
 
 #include <stdlib.h>
-#include <xxhash.h>
 
 enum net { NET_NONE, NET_INSERT, NET_UPDATE, NET_DELETE, NET_REPLACE, NET_GONE };
 
 struct entry {
-    uint64_t hash;
+    uint64_t hash; /* 0: a row without a key, not in the table of slots */
     struct entry *next; /* in order of appearance, within the section */
     const struct binding *binding;
     enum net net;
@@ -47,111 +50,7 @@ struct work {
     const struct router *router;
     const struct batch_rivals *rivals;
     struct section section;
-    uint64_t key_count;
 };
-
-/* --- batches --- */
-
-struct batch *batch_new(uint64_t seq)
-{
-    struct batch *b = mem_alloc(sizeof *b);
-
-    b->seq = seq;
-    b->arena = arena_new((size_t)256 << 10);
-    b->tail = &b->steps;
-    return b;
-}
-
-void batch_free(struct batch *b)
-{
-    if (b == NULL)
-        return;
-    for (uint32_t i = 0; i < b->parcel_count; i++)
-        parcel_free(b->parcels[i]);
-    arena_free(b->arena);
-    free(b->parcels);
-    free(b->keys);
-    free(b);
-}
-
-void batch_add(struct batch *b, struct parcel *p)
-{
-    if (b->parcel_count == b->parcel_size) {
-        b->parcel_size = b->parcel_size > 0 ? b->parcel_size * 2 : 16;
-        b->parcels = mem_grow(b->parcels, b->parcel_size * sizeof *b->parcels);
-    }
-    if (b->parcel_count == 0)
-        b->begins = p->txns == NULL || p->txns->first;
-    b->parcels[b->parcel_count++] = p;
-    b->bytes += p->bytes;
-    b->completes = true;
-    for (const struct txn *t = p->txns; t != NULL; t = t->next) {
-        b->txn_count += t->last;
-        b->completes = t->last;
-        if (t->last) {
-            ENSURE(lsn_le(b->end, t->end));
-            b->end = t->end;
-            b->commit_us = t->commit_us;
-        }
-    }
-}
-
-/* --- keys --- */
-
-static uint64_t hash_key(const struct binding *b, const struct row *key)
-{
-    XXH64_hash_t h = b->table->oid;
-
-    for (uint16_t i = 0; i < b->relation->column_count; i++)
-        if (b->key_operator[i] != NULL) {
-            const struct value *v = &key->values[i];
-            h = XXH3_64bits_withSeed(v->len > 0 ? v->data : "", v->len > 0 ? (size_t)v->len : 0, h * 31 + (uint64_t)(int64_t)v->len);
-        }
-    return h == 0 ? 1 : h;
-}
-
-static bool same_key(const struct binding *b, const struct row *x, const struct row *y)
-{
-    for (uint16_t i = 0; i < b->relation->column_count; i++)
-        if (b->key_operator[i] != NULL && !value_same(&x->values[i], &y->values[i]))
-            return false;
-    return true;
-}
-
-bool batch_touches(const struct batch *b, uint64_t hash)
-{
-    if (b->key_slots == 0)
-        return false;
-    for (size_t i = hash & (b->key_slots - 1); b->keys[i] != 0; i = (i + 1) & (b->key_slots - 1))
-        if (b->keys[i] == hash)
-            return true;
-    return false;
-}
-
-static void keys_add(struct batch *b, uint64_t hash)
-{
-    size_t i = hash & (b->key_slots - 1);
-
-    while (b->keys[i] != 0 && b->keys[i] != hash)
-        i = (i + 1) & (b->key_slots - 1);
-    b->keys[i] = hash;
-}
-
-static void keys_reserve(struct batch *b, uint64_t count)
-{
-    b->key_slots = 64;
-    while (b->key_slots < 2 * count + 2)
-        b->key_slots *= 2;
-    b->keys = mem_alloc(b->key_slots * sizeof *b->keys);
-}
-
-static bool is_late(const struct work *w, uint64_t hash)
-{
-    for (size_t i = 0; i < w->rivals->count; i++)
-        if (batch_touches(w->rivals->list[i], hash))
-            return true;
-    return false;
-}
 
 /* --- the section's table --- */
 
@@ -172,11 +71,23 @@ static void section_grow(struct section *s)
     free(old);
 }
 
+static struct entry *section_add(struct work *w, const struct binding *b, uint64_t hash, const struct row *key)
+{
+    struct entry *e = arena_zalloc(w->b->arena, sizeof *e);
+
+    e->hash = hash;
+    e->binding = b;
+    e->key = key;
+    *w->section.tail = e;
+    w->section.tail = &e->next;
+    return e;
+}
+
 /* NULL: the table's description changed within the section, and one of before may be the same row: the section must end. */
 static struct entry *section_find(struct work *w, const struct binding *b, const struct row *key)
 {
     struct section *s = &w->section;
-    uint64_t hash = hash_key(b, key);
+    uint64_t hash = key_hash(b, key);
     size_t at;
     struct entry *e;
 
@@ -188,23 +99,18 @@ static struct entry *section_find(struct work *w, const struct binding *b, const
             continue;
         if (e->binding != b)
             return NULL;
-        if (same_key(b, e->key, key))
+        if (key_same(b, e->key, key))
             return e;
     }
-    e = arena_zalloc(w->b->arena, sizeof *e);
-    e->hash = hash;
-    e->binding = b;
-    e->key = key;
+    e = section_add(w, b, hash, key);
     s->slots[at] = e;
     s->count++;
-    *s->tail = e;
-    s->tail = &e->next;
     return e;
 }
 
 static void section_clear(struct section *s)
 {
-    if (s->slots != NULL)
+    if (s->count > 0)
         memset(s->slots, 0, s->size * sizeof *s->slots);
     s->count = 0;
     s->first = NULL;
@@ -213,14 +119,19 @@ static void section_clear(struct section *s)
 
 /* --- merging --- */
 
+static bool is_whole(const struct row *r)
+{
+    for (uint16_t i = 0; i < r->count; i++)
+        if (r->values[i].len == VALUE_UNCHANGED)
+            return false;
+    return true;
+}
+
 static const struct row *merge(struct arena *a, const struct row *before, const struct row *after)
 {
     struct row *r;
-    bool whole = true;
 
-    for (uint16_t i = 0; i < after->count && whole; i++)
-        whole = after->values[i].len != VALUE_UNCHANGED;
-    if (whole || before == NULL)
+    if (before == NULL || is_whole(after))
         return after;
     r = arena_alloc(a, sizeof *r + after->count * sizeof *r->values);
     r->count = after->count;
@@ -230,19 +141,19 @@ static const struct row *merge(struct arena *a, const struct row *before, const 
 }
 
 /* False: this transition cannot be. */
-static bool advance(struct work *w, struct entry *e, const struct change *c)
+static bool advance(struct work *w, struct entry *e, enum change_kind kind, const struct row *new)
 {
-    switch (c->kind) {
+    switch (kind) {
     case CHANGE_INSERT:
         if (e->net != NET_NONE && e->net != NET_DELETE && e->net != NET_GONE)
             return false;
         e->net = e->net == NET_DELETE ? NET_REPLACE : NET_INSERT;
-        e->values = c->new;
+        e->values = new;
         return true;
     case CHANGE_UPDATE:
         if (e->net == NET_DELETE || e->net == NET_GONE)
             return false;
-        e->values = merge(w->b->arena, e->values, c->new);
+        e->values = merge(w->b->arena, e->values, new);
         if (e->net == NET_NONE)
             e->net = NET_UPDATE;
         return true;
@@ -284,46 +195,32 @@ static void row_add(struct work *w, struct batch_step *s, const struct row *key,
     s->rows[s->count++] = (struct batch_row){key, values};
 }
 
-static uint64_t shape_hash(const struct binding *b, const struct row *values)
+/* The columns an update sets: all that came, but the key's. Most updates bring every column: the binding knows that shape. */
+static const uint8_t *shape_of(struct work *w, const struct binding *b, const struct row *values)
 {
-    uint64_t h = 1469598103934665603u;
+    uint8_t *shape;
 
-    for (uint16_t i = 0; i < b->relation->column_count; i++) {
-        uint8_t in = values->values[i].len != VALUE_UNCHANGED && b->column[i] != BINDING_SKIP && b->key_operator[i] == NULL;
-        h = (h ^ in) * 1099511628211u;
-    }
-    return h;
-}
-
-static const uint8_t *shape_make(struct work *w, const struct binding *b, const struct row *values)
-{
-    uint8_t *shape = arena_alloc(w->b->arena, b->relation->column_count + 1u);
-
+    if (is_whole(values))
+        return b->shape;
+    shape = arena_alloc(w->b->arena, b->relation->column_count + 1u);
     for (uint16_t i = 0; i < b->relation->column_count; i++)
-        shape[i] = values->values[i].len != VALUE_UNCHANGED && b->column[i] != BINDING_SKIP && b->key_operator[i] == NULL;
+        shape[i] = b->shape[i] && values->values[i].len != VALUE_UNCHANGED;
     return shape;
-}
-
-static bool shape_empty(const struct binding *b, const uint8_t *shape)
-{
-    for (uint16_t i = 0; i < b->relation->column_count; i++)
-        if (shape[i])
-            return false;
-    return true;
 }
 
 static struct batch_step *step_for(struct work *w, struct batch_step *from, enum batch_op op, const struct entry *e, bool late)
 {
-    uint64_t hash = op == BATCH_UPDATE ? shape_hash(e->binding, e->values) : 0;
+    const struct binding *b = e->binding;
+    size_t columns = b->relation->column_count;
+    const uint8_t *shape = op == BATCH_UPDATE ? shape_of(w, b, e->values) : NULL;
     struct batch_step *s;
 
     for (s = from; s != NULL; s = s->next)
-        if (s->op == op && s->binding == e->binding && s->late == late && s->shape_hash == hash)
+        if (s->op == op && s->binding == b && s->late == late && (s->shape == shape || memcmp(s->shape, shape, columns) == 0))
             return s;
-    s = step_add(w, op, e->binding, late);
-    s->shape_hash = hash;
-    if (op == BATCH_UPDATE)
-        s->shape = shape_make(w, e->binding, e->values);
+    s = step_add(w, op, b, late);
+    s->shape = shape;
+    s->shape_hash = shape != NULL ? shape_hash(shape, columns) : 0;
     return s;
 }
 
@@ -371,7 +268,7 @@ static void emit(struct work *w, enum batch_op op)
         struct batch_step *s;
         if (!wants(e, op))
             continue;
-        s = step_for(w, *from, op, e, is_late(w, e->hash));
+        s = step_for(w, *from, op, e, batch_is_late(w->rivals, e->binding->table, e->hash));
         row_add(w, s, e->key, e->values);
     }
     for (struct batch_step *s = *from; s != NULL; s = s->next)
@@ -379,12 +276,14 @@ static void emit(struct work *w, enum batch_op op)
             qsort_r(s->rows, s->count, sizeof *s->rows, compare_keys, (void *)(uintptr_t)s->binding);
 }
 
-/* Updates that carry nothing but unchanged values still must find their row; without a column to set there is nothing to do. */
+/* An update without a column to set has nothing to do. */
 static void drop_empty_updates(struct section *s, struct work *w)
 {
-    for (struct entry *e = s->first; e != NULL; e = e->next)
-        if (e->net == NET_UPDATE && shape_empty(e->binding, shape_make(w, e->binding, e->values)))
+    for (struct entry *e = s->first; e != NULL; e = e->next) {
+        const struct binding *b = e->binding;
+        if (e->net == NET_UPDATE && memchr(shape_of(w, b, e->values), 1, b->relation->column_count) == NULL)
             e->net = NET_GONE;
+    }
 }
 
 static void section_end(struct work *w)
@@ -396,7 +295,8 @@ static void section_end(struct work *w)
     emit(w, BATCH_UPDATE);
     emit(w, BATCH_INSERT);
     for (const struct entry *e = w->section.first; e != NULL; e = e->next)
-        keys_add(w->b, e->hash);
+        if (e->hash != 0)
+            batch_note_key(w->b, e->hash);
     section_clear(&w->section);
 }
 
@@ -404,26 +304,32 @@ static void section_end(struct work *w)
 
 static bool key_changes(const struct binding *b, const struct change *c)
 {
-    return c->kind == CHANGE_UPDATE && c->old != NULL && b->keyed && !same_key(b, c->old, c->new);
+    return c->kind == CHANGE_UPDATE && c->old != NULL && b->keyed && !key_same(b, c->old, c->new);
 }
 
-static void note_keys(struct work *w, const struct binding *b, const struct change *c)
+/* What the change touches, for the batches after this one. */
+static void note_single(struct work *w, const struct binding *b, const struct change *c)
 {
+    if (!b->keyed && c->kind == CHANGE_INSERT)
+        return;
     if (!b->keyed || key_changes(b, c)) /* early and late must not change places around it */
         w->b->exclusive = true;
-    if (!b->keyed)
+    if (!b->keyed) {
+        batch_note_table(w->b, b->table);
         return;
+    }
     if (c->old != NULL)
-        keys_add(w->b, hash_key(b, c->old));
+        batch_note_key(w->b, key_hash(b, c->old));
     if (c->new != NULL)
-        keys_add(w->b, hash_key(b, c->new));
+        batch_note_key(w->b, key_hash(b, c->new));
 }
 
-static bool change_late(struct work *w, const struct binding *b, const struct change *c)
+static bool single_late(const struct work *w, const struct binding *b, const struct change *c)
 {
     if (!b->keyed)
-        return true;
-    return (c->old != NULL && is_late(w, hash_key(b, c->old))) || (c->new != NULL && is_late(w, hash_key(b, c->new)));
+        return batch_is_late(w->rivals, b->table, 0);
+    return (c->old != NULL && batch_is_late(w->rivals, b->table, key_hash(b, c->old))) ||
+           (c->new != NULL && batch_is_late(w->rivals, b->table, key_hash(b, c->new)));
 }
 
 static enum err add_truncate(struct work *w, const struct txn *t, const struct change *c, struct fault *f)
@@ -435,8 +341,10 @@ static enum err add_truncate(struct work *w, const struct txn *t, const struct c
     for (uint32_t i = 0; i < c->truncate_count; i++) {
         const struct binding *b;
         TRY(w->router->route(w->router->ctx, t, c, c->truncated[i], &b, f));
-        if (b != NULL)
-            tables[count++] = b;
+        if (b == NULL)
+            continue;
+        tables[count++] = b;
+        batch_note_table(w->b, b->table);
     }
     if (count == 0)
         return ERR_OK;
@@ -455,7 +363,54 @@ static void add_single(struct work *w, const struct binding *b, const struct cha
     struct batch_step *s = step_add(w, BATCH_CHANGE, b, late);
 
     s->change = c;
-    note_keys(w, b, c);
+    note_single(w, b, c);
+}
+
+/* The entry of a key; the section ends before it when an entry of before may be the same row by another description. */
+static struct entry *entry_of(struct work *w, const struct binding *b, const struct row *key)
+{
+    struct entry *e = section_find(w, b, key);
+
+    if (e != NULL)
+        return e;
+    section_end(w);
+    w->b->exclusive = true;
+    e = section_find(w, b, key);
+    ENSURE(e != NULL);
+    return e;
+}
+
+/* False: nothing has been done; a value is not known, or the rows are not as the stream says. */
+static bool move_key(struct work *w, const struct binding *b, const struct change *c)
+{
+    struct entry *from = entry_of(w, b, c->old);
+    struct entry *to = entry_of(w, b, c->new);
+    const struct row *values = merge(w->b->arena, from->values, c->new);
+
+    if (entry_of(w, b, c->old) != from || !is_whole(values)) /* the section ended in between: not worth a second try */
+        return false;
+    if (from->net == NET_DELETE || from->net == NET_GONE || (to->net != NET_NONE && to->net != NET_DELETE && to->net != NET_GONE))
+        return false;
+    return advance(w, from, CHANGE_DELETE, NULL) && advance(w, to, CHANGE_INSERT, values);
+}
+
+/* False: it stands alone. */
+static bool coalesced(struct work *w, const struct binding *b, const struct change *c)
+{
+    struct entry *e;
+
+    if (!b->keyed && c->kind == CHANGE_INSERT) {
+        e = section_add(w, b, 0, c->new);
+        e->net = NET_INSERT;
+        e->values = c->new;
+        return true;
+    }
+    if (!b->bulk)
+        return false;
+    if (key_changes(b, c))
+        return move_key(w, b, c);
+    e = entry_of(w, b, c->kind != CHANGE_INSERT && c->old != NULL ? c->old : c->new);
+    return advance(w, e, c->kind, c->new);
 }
 
 static enum err add_change(struct work *w, const struct txn *t, const struct change *c, bool coalesce, struct fault *f)
@@ -469,54 +424,26 @@ static enum err add_change(struct work *w, const struct txn *t, const struct cha
         return ERR_OK;
     w->b->change_count++;
     if (!coalesce) {
-        add_single(w, b, c, change_late(w, b, c));
+        add_single(w, b, c, single_late(w, b, c));
         return ERR_OK;
     }
-    if (b->bulk && !key_changes(b, c)) {
-        const struct row *key = c->kind != CHANGE_INSERT && c->old != NULL ? c->old : c->new;
-        struct entry *e = section_find(w, b, key);
-        if (e == NULL) {
-            section_end(w);
-            w->b->exclusive = true;
-            e = section_find(w, b, key);
-        }
-        ENSURE(e != NULL);
-        if (advance(w, e, c))
-            return ERR_OK;
-        section_end(w); /* what cannot be, stands alone: its count will tell */
-    }
+    if (coalesced(w, b, c))
+        return ERR_OK;
     section_end(w);
     w->b->exclusive = true; /* sections must not be torn apart into early and late */
     add_single(w, b, c, true);
     return ERR_OK;
 }
 
-static uint64_t count_changes(const struct batch *b)
-{
-    uint64_t n = 0;
-
-    for (uint32_t i = 0; i < b->parcel_count; i++)
-        n += b->parcels[i]->change_count;
-    return n;
-}
-
-static uint64_t count_txns(const struct batch *b)
-{
-    uint64_t n = 0;
-
-    for (uint32_t i = 0; i < b->parcel_count; i++)
-        n += b->parcels[i]->txn_count;
-    return n;
-}
-
 enum err batch_finish(struct batch *b, const struct router *router, const struct batch_rivals *rivals, struct fault *f)
 {
     struct work w = {.b = b, .router = router, .rivals = rivals};
-    bool coalesce = count_txns(b) > 1 || count_changes(b) > 64;
+    uint64_t changes = batch_count_changes(b);
+    bool coalesce = batch_count_txns(b) > 1 || changes > 64;
     enum err err = ERR_OK;
 
     w.section.tail = &w.section.first;
-    keys_reserve(b, 2 * count_changes(b));
+    batch_expect_keys(b, 2 * changes);
     if (!b->begins || !b->completes)
         b->exclusive = true;
     for (uint32_t i = 0; i < b->parcel_count && err == ERR_OK; i++)

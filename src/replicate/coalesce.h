@@ -2,7 +2,7 @@
 #ifndef LEAT_REPLICATE_COALESCE_H
 #define LEAT_REPLICATE_COALESCE_H
 
-#include "model/batch.h"
+#include "replicate/batch.h"
 
 /* Where a change goes: its binding, or NULL when it does not apply (not this store's table yet, seen by the copy, leat's
  * own mark). ERR_DDL when the relation no longer fits its table. */
@@ -11,20 +11,7 @@ struct router {
     void *ctx;
 };
 
-/* An earlier batch still under way: what touches the same keys is late. */
-struct batch_rivals {
-    const struct batch *list[64];
-    size_t count;
-};
-
-/* Starts a batch; parcels are added with their transactions, in order, then it is finished. */
-struct batch *batch_new(uint64_t seq);
-void batch_free(struct batch *b);
-/* Takes the parcel: the batch owns it. */
-void batch_add(struct batch *b, struct parcel *p);
 /* Makes the steps. One transaction stays as it came; several become their net effect. `rivals` mark what is late. */
 MUST_USE enum err batch_finish(struct batch *b, const struct router *router, const struct batch_rivals *rivals, struct fault *f);
-/* Whether the batch would touch a key that `b` touches. */
-bool batch_touches(const struct batch *b, uint64_t key_hash);
 
 #endif

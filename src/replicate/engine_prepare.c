@@ -213,7 +213,7 @@ static enum err start_threads(struct engine *e, const struct stream_facts *facts
         TRY(e->store->ops->arm(e->store, e->source, false, &w, f));
     }
     doing(e, "starting");
-    e->queue = queue_new((size_t)48 << 20);
+    e->queue = queue_new((size_t)16 << 20);
     e->router = router_new(e->store, e->registry);
     TRY(ddl_new(e->store, e->registry, e->journal, &e->ddl, f));
     TRY(e->store->ops->watcher_open(e->store, false, &e->watcher, f));

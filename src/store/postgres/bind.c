@@ -123,6 +123,15 @@ static bool is_bulk(const struct binding *b)
     return true;
 }
 
+static const uint8_t *whole_shape(struct arena *a, const struct binding *b)
+{
+    uint8_t *shape = arena_zalloc(a, b->relation->column_count + 1u);
+
+    for (uint16_t i = 0; i < b->relation->column_count; i++)
+        shape[i] = b->column[i] != BINDING_SKIP && b->key_operator[i] == NULL;
+    return shape;
+}
+
 enum err pg_store_bind(struct store *s, struct arena *a, const struct relation *r, const struct table *source, const struct table *target, uint32_t serial,
                        struct binding **ret, struct fault *f)
 {
@@ -147,6 +156,7 @@ enum err pg_store_bind(struct store *s, struct arena *a, const struct relation *
             b->key_operator[i] = target->columns[at].equals;
     }
     TRY(check_extra(s, a, r, target, f));
+    b->shape = whole_shape(a, b);
     b->bulk = is_bulk(b);
     *ret = b;
     return ERR_OK;

@@ -148,9 +148,9 @@ enum err lane_change_statement(struct store_lane *l, const struct binding *b, co
         ENSURE(n <= sizeof shape);
         shape_of(b, c->new, shape);
         if (move || !anything_settable(b, shape) || always_key_changes(b, c))
-            *ret = lane_statement(l, ST_MOVE, b, shape, lane_shape_hash(shape, n));
+            *ret = lane_statement(l, ST_MOVE, b, shape, shape_hash(shape, n));
         else
-            *ret = lane_statement(l, ST_UPDATE, b, shape, lane_shape_hash(shape, n));
+            *ret = lane_statement(l, ST_UPDATE, b, shape, shape_hash(shape, n));
     }
     return ERR_OK;
 }

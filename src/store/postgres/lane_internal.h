@@ -50,8 +50,7 @@ struct store_lane {
 
 /* lane_pipeline.c */
 enum err lane_forget_statements(struct store_lane *l, struct fault *f);
-struct statement *lane_statement(struct store_lane *l, enum statement_kind kind, const struct binding *b, const uint8_t *shape, uint64_t shape_hash);
-uint64_t lane_shape_hash(const uint8_t *shape, size_t n);
+struct statement *lane_statement(struct store_lane *l, enum statement_kind kind, const struct binding *b, const uint8_t *shape, uint64_t shape_key);
 MUST_USE enum err lane_sent(struct store_lane *l, int ok, struct fault *f);
 enum err lane_land(struct store_lane *l, struct fault *f);
 /* One statement with text parameters down the pipeline; expect: rows, -1 any. */

@@ -12,9 +12,9 @@
 
 /* --- statements --- */
 
-static uint64_t statement_key(enum statement_kind kind, const struct binding *b, uint64_t shape_hash)
+static uint64_t statement_key(enum statement_kind kind, const struct binding *b, uint64_t shape_key)
 {
-    uint64_t x = shape_hash * 0x9e3779b97f4a7c15u + ((uint64_t)b->serial << 4) + kind;
+    uint64_t x = shape_key * 0x9e3779b97f4a7c15u + ((uint64_t)b->serial << 4) + kind;
 
     x ^= x >> 29;
     x *= 0xbf58476d1ce4e5b9u;
@@ -80,9 +80,9 @@ static void grow_slots(struct store_lane *l)
     free(old);
 }
 
-struct statement *lane_statement(struct store_lane *l, enum statement_kind kind, const struct binding *b, const uint8_t *shape, uint64_t shape_hash)
+struct statement *lane_statement(struct store_lane *l, enum statement_kind kind, const struct binding *b, const uint8_t *shape, uint64_t shape_key)
 {
-    uint64_t key = statement_key(kind, b, shape_hash);
+    uint64_t key = statement_key(kind, b, shape_key);
     struct statement **slot;
     AUTO_BUF sql = {0};
     struct statement *s;
@@ -100,15 +100,6 @@ struct statement *lane_statement(struct store_lane *l, enum statement_kind kind,
     *slot = s;
     l->statement_count++;
     return s;
-}
-
-uint64_t lane_shape_hash(const uint8_t *shape, size_t n)
-{
-    uint64_t h = 1469598103934665603u;
-
-    for (size_t i = 0; i < n; i++)
-        h = (h ^ shape[i]) * 1099511628211u;
-    return h;
 }
 
 /* --- pipeline --- */

@@ -24,6 +24,8 @@
 #define PART_BYTES ((uint64_t)1 << 20)     /* a parcel is handed on when it holds this much */
 #define LARGE_BYTES ((size_t)256 << 10)
 #define FEEDBACK_US ((int64_t)1000000)
+#define BUSY_FRAMES 64                     /* so many in one turn: more are on their way */
+#define PACE_US ((int64_t)1000)            /* then the reader lets them gather: a wake-up for each costs both sides more than decoding */
 
 struct store_stream {
     struct store *store;
@@ -46,6 +48,7 @@ struct store_stream {
     struct lsn durable;        /* as last told by the engine */
     int64_t told_us;
     bool reply_wanted;
+    uint32_t frames;           /* read since the last wait */
 };
 
 static enum err start(struct store_stream *st, struct lsn from, struct fault *f)
@@ -293,6 +296,7 @@ static void hand_on(struct store_stream *st, struct parcel **ret)
 {
     *ret = st->parcel;
     (*ret)->received_us = world_mono_us();
+    (*ret)->more_soon = st->frames >= BUSY_FRAMES;
     st->parcel = parcel_new();
     st->open = NULL;
 }
@@ -309,9 +313,11 @@ static enum err ended(struct store_stream *st, const PGresult *r, struct fault *
     return err;
 }
 
-/* Reads frames that are already here. *ret_more is false once nothing complete is left. */
+/* Reads frames that are already here, libpq's buffer and the socket's. *ret_more is false once nothing complete is left. */
 static enum err read_buffered(struct store_stream *st, bool *ret_more, struct fault *f)
 {
+    bool drained = false;
+
     for (;;) {
         char *data = NULL;
         int n;
@@ -323,11 +329,17 @@ static enum err read_buffered(struct store_stream *st, bool *ret_more, struct fa
             return ERR_OK;
         }
         n = PQgetCopyData(st->pg->conn, &data, 1);
-        if (n == 0) {
+        if (n == 0 && drained) {
             *ret_more = false;
             return ERR_OK;
         }
+        if (n == 0 && PQconsumeInput(st->pg->conn) != 1)
+            return lost(st, f);
+        drained = n == 0;
+        if (drained)
+            continue;
         if (n > 0) {
+            st->frames++;
             TRY(on_frame(st, data, (size_t)n, f));
             continue;
         }
@@ -344,8 +356,12 @@ static enum err wait_readable(struct store_stream *st, int64_t deadline_us, stru
     int64_t now = world_mono_us();
     int64_t until = deadline_us < st->told_us + FEEDBACK_US ? deadline_us : st->told_us + FEEDBACK_US;
     struct pollfd p = {.fd = PQsocket(st->pg->conn), .events = POLLIN};
+    bool busy = st->frames >= BUSY_FRAMES;
     int ms = until > now ? (int)((until - now + 999) / 1000) : 0;
 
+    st->frames = 0;
+    if (busy)
+        world_sleep_us(PACE_US);
     if (poll(&p, 1, ms) < 0 && errno != EINTR)
         return fault_set(f, ERR_SOURCE_LOST, "forward stream: %s", strerror(errno));
     if (PQconsumeInput(st->pg->conn) != 1)
