@@ -15,6 +15,7 @@
 #define RANGE_BYTES ((int64_t)64 << 20)
 #define MOST_RANGES 256
 #define RETRY_US ((int64_t)2000000)
+#define MOST_WAITS 60 /* attempts at a table that may be ahead of the target's schema */
 #define MOST_WORKERS 64
 
 enum work_kind { WORK_NONE, WORK_WHOLE, WORK_OPEN, WORK_RANGE, WORK_INDEX, WORK_DONE };
@@ -282,6 +283,24 @@ static enum err do_work(struct worker *w, const struct work *work, struct fault 
     return ERR_OK;
 }
 
+static bool has_column(const struct table *t, const struct column *c)
+{
+    for (uint16_t i = 0; i < t->column_count; i++)
+        if (strcmp(t->columns[i].name, c->name) == 0)
+            return strcmp(t->columns[i].type, c->type) == 0;
+    return false;
+}
+
+/* The copy reads the source as it is now; the target has the schema of where the stream stands. What the target refuses may be in
+ * order once a change of the schema has come. */
+static bool may_be_ahead(const struct rtable *t)
+{
+    for (uint16_t i = 0; i < t->source->column_count; i++)
+        if (!has_column(t->target, &t->source->columns[i]))
+            return true;
+    return t->late;
+}
+
 /* A table whose copy could not go on now, but can later: its lock was wanted or busy, or its snapshot is gone. */
 static bool another_attempt(struct worker *w, const struct work *work, enum err err)
 {
@@ -289,6 +308,8 @@ static bool another_attempt(struct worker *w, const struct work *work, enum err 
 
     if (work->kind == WORK_INDEX || atomic_load(&c->stop))
         return false;
+    if (err == ERR_TARGET_SQL)
+        return work->table->attempt < MOST_WAITS && may_be_ahead(work->table);
     return err == ERR_BUSY || err == ERR_SNAPSHOT_LOST || err == ERR_INTERRUPTED;
 }
 

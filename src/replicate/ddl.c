@@ -2,15 +2,16 @@
  *
  *   stream --transaction with notes of schema changes--> held against the target
  *              fits: the change was carried out there (or concerns nothing that is followed): go on
- *              does not: stop exactly before the transaction, with the statement
+ *              does not: `ddl: stop` stops exactly before the transaction, with the statement;
+ *                        `ddl: apply` carries the transaction out whole (ddl_apply.c), or stops there with the reason
  *
  * The target's catalog is the only record of whether a change was carried out: there is nothing to acknowledge and nothing that can be
  * acknowledged wrongly. A target may be ahead: what the source has become since counts as fitting. What does not touch the rows' way
- * (indexes, views, functions, grants, comments) never stops; it is noted in the journal, once.
+ * (indexes, views, functions, grants, comments) never stops; it is noted in the journal, once, and under `apply` run where that can be.
  *
  * Facts of the store: ddl.pending (what a person is waited for; for show), ddl.noted (the last change noted), ddl.reloaded (the last
  * change for which an engine began anew: it does so at most once for each). */
-#include "replicate/ddl.h"
+#include "replicate/ddl_internal.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -21,22 +22,6 @@
 #include "base/log.h"
 
 #define LONGEST_SHOWN 700
-
-struct ddl {
-    struct store *store;
-    struct registry *registry;
-    struct journal *journal;
-    pthread_mutex_t lock;
-    char pending[1024]; /* under the lock */
-    int64_t noted;
-    int64_t reloaded;
-};
-
-struct met { /* the notes of one transaction */
-    struct arena *arena;
-    struct schema_change **list;
-    size_t count;
-};
 
 /* --- the record --- */
 
@@ -109,9 +94,10 @@ static enum err set_pending(struct ddl *d, const char *text, struct fault *f)
     return same ? ERR_OK : d->journal->ops->fact_set(d->journal, d->store->name, "ddl.pending", text[0] != '\0' ? text : NULL, false, f);
 }
 
-static enum err note(struct ddl *d, enum event_kind kind, const struct schema_change *c, const char *more, struct fault *f)
+enum err ddl_note(struct ddl *d, enum event_kind kind, const struct schema_change *c, const char *statement, const char *why, struct fault *f)
 {
-    json_t *o = json_pack("{s:I, s:s, s:s*, s:s*, s:s*}", "id", (json_int_t)c->id, "tag", c->tag, "object", c->count > 0 ? c->objects[0].name : NULL, "command", c->command, "statement", more);
+    json_t *o = json_pack("{s:I, s:s, s:s*, s:s*, s:s*, s:s*}", "id", (json_int_t)c->id, "tag", c->tag, "object", c->count > 0 ? c->objects[0].name : NULL, "command", c->command, "statement",
+                          statement, "not_run", why);
     char *body = json_dumps(o, JSON_COMPACT);
     enum err err = d->journal->ops->append(d->journal, d->store->name, kind, body, f);
 
@@ -125,7 +111,7 @@ static enum err note_seen(struct ddl *d, const struct schema_change *c, const ch
 {
     if (c->id <= d->noted)
         return ERR_OK;
-    TRY(note(d, EVENT_DDL_SEEN, c, statement, f));
+    TRY(ddl_note(d, EVENT_DDL_SEEN, c, statement, NULL, f));
     d->noted = c->id;
     return set_number(d, "ddl.noted", c->id, f);
 }
@@ -163,7 +149,7 @@ static void number(struct met *m)
 static enum err read_notes(struct ddl *d, const struct txn *t, struct met *m, struct fault *f)
 {
     m->list = arena_alloc(m->arena, (t->change_count + 1) * sizeof *m->list);
-    for (const struct change *c = t->changes; c != NULL; c = c->next) {
+    for (struct change *c = t->changes; c != NULL; c = c->next) {
         struct schema_change *sc = NULL;
         if (c->relation != NULL)
             TRY(d->store->ops->ddl_read(d->store, m->arena, c, &sc, f));
@@ -177,7 +163,7 @@ static enum err read_notes(struct ddl *d, const struct txn *t, struct met *m, st
     return ERR_OK;
 }
 
-static bool concerns(const struct schema_change *c)
+bool ddl_concerns(const struct schema_change *c)
 {
     for (size_t i = 0; i < c->count; i++)
         if (c->objects[i].chosen)
@@ -206,7 +192,7 @@ static enum err statement_file(struct ddl *d, const struct schema_change *c, con
     return ERR_OK;
 }
 
-static enum err stop(struct ddl *d, const struct schema_change *c, const struct ddl_misfit *m, struct fault *f)
+enum err ddl_stop(struct ddl *d, const struct schema_change *c, const struct ddl_misfit *m, const char *why, struct fault *f)
 {
     AUTO_CHARS *path = NULL;
     AUTO_CHARS *todo = NULL;
@@ -217,9 +203,13 @@ static enum err stop(struct ddl *d, const struct schema_change *c, const struct 
         todo = mem_format("psql -1 -f %s on the target, then `leat resume %s`", path, d->store->name);
     else
         todo = mem_format("%s; on the target, then `leat resume %s`", m->statement, d->store->name);
-    TRY(note_seen(d, c, m->statement, f));
+    if (d->store->store->ddl == DDL_STOP)
+        TRY(note_seen(d, c, m->statement, f));
+    else if (strcmp(d->pending, todo) != 0) /* not counted as noted: what was rolled back with it is still to be carried out */
+        TRY(ddl_note(d, EVENT_DDL_SEEN, c, m->statement, why, f));
     TRY(set_pending(d, todo, f));
-    return fault_todo(f, ERR_DDL, todo, "%s: %s%s%s", c->tag, m->why, m->remark != NULL ? "; " : "", m->remark != NULL ? m->remark : "");
+    why = why != NULL ? why : m->remark;
+    return fault_todo(f, ERR_DDL, todo, "%s: %s%s%s", c->tag, m->why, why != NULL ? "; " : "", why != NULL ? why : "");
 }
 
 /* --- going on --- */
@@ -257,32 +247,90 @@ static enum err pass(struct ddl *d, const struct schema_change *c, struct fault 
     return ERR_OK;
 }
 
-static enum err meet_one(struct ddl *d, struct arena *a, const struct schema_change *c, struct fault *f)
+static enum err meet_one(struct ddl *d, struct arena *a, const struct schema_change *c, const char *why_not, struct fault *f)
 {
     struct ddl_misfit misfit;
 
-    if (!concerns(c))
+    if (!ddl_concerns(c))
         return note_seen(d, c, NULL, f);
-    TRY(d->store->ops->ddl_misfit(d->store, a, c, &misfit, f));
+    TRY(d->store->ops->ddl_misfit(d->store, NULL, a, c, &misfit, f));
     if (misfit.why != NULL)
-        return stop(d, c, &misfit, f);
+        return ddl_stop(d, c, &misfit, why_not, f);
     TRY(note_seen(d, c, NULL, f));
     return pass(d, c, f);
+}
+
+/* --- carrying out --- */
+
+static bool in_store(const struct ddl *d, const struct ddl_object *o)
+{
+    if (d->store->store->include_count == 0 && d->store->store->exclude_count == 0)
+        return true;
+    for (size_t i = 0; o->schema != NULL && i < d->registry->count; i++)
+        if (strcmp(d->registry->tables[i].source->schema, o->schema) == 0)
+            return o->kind == '-' || o->chosen;
+    return false;
+}
+
+bool ddl_wanted(const struct ddl *d, const struct schema_change *c)
+{
+    for (size_t i = 0; i < c->count; i++)
+        if (c->id > d->noted && in_store(d, &c->objects[i]) && (c->objects[i].chosen || c->objects[i].kind == '-'))
+            return true;
+    return false;
+}
+
+/* Whether it can be carried out here: *ret_why_not says why a person has to. */
+static bool can_apply(const struct ddl *d, const struct txn *t, const char **ret_why_not)
+{
+    *ret_why_not = NULL;
+    if (d->store->store->ddl != DDL_APPLY)
+        return false;
+    if (!t->first || !t->last)
+        *ret_why_not = "it came in a transaction too large to hold";
+    return *ret_why_not == NULL;
+}
+
+static enum err wants_anything(struct ddl *d, const struct met *m, bool *ret, struct fault *f)
+{
+    for (size_t i = 0; i < m->count && !*ret; i++) {
+        struct ddl_misfit misfit = {0};
+        if (ddl_concerns(m->list[i]))
+            TRY(d->store->ops->ddl_misfit(d->store, NULL, m->arena, m->list[i], &misfit, f));
+        *ret = misfit.why != NULL || ddl_wanted(d, m->list[i]);
+    }
+    return ERR_OK;
+}
+
+/* Carries the whole transaction out, if there is anything to. Then the engine begins anew with what the target is now. */
+static enum err carry_out(struct ddl *d, const struct txn *t, const struct met *m, struct fault *f)
+{
+    bool any = false;
+
+    TRY(wants_anything(d, m, &any, f));
+    if (!any)
+        return ERR_OK;
+    TRY(ddl_apply(d, t, m, f));
+    TRY(set_pending(d, "", f));
+    return fault_set(f, ERR_ANEW, "to take up what %s made of %s", m->list[0]->tag, m->list[0]->count > 0 ? m->list[0]->objects[0].name : "?");
 }
 
 enum err ddl_meet(struct ddl *d, const struct txn *t, struct fault *f)
 {
     AUTO(arena) *a = arena_new(16384);
     struct met m = {.arena = a};
+    const char *why_not;
     bool waited;
 
     TRY(read_notes(d, t, &m, f));
+    if (can_apply(d, t, &why_not))
+        TRY(carry_out(d, t, &m, f));
     for (size_t i = 0; i < m.count; i++)
-        TRY(meet_one(d, a, m.list[i], f));
+        TRY(meet_one(d, a, m.list[i], why_not, f));
     pthread_mutex_lock(&d->lock);
     waited = d->pending[0] != '\0';
     pthread_mutex_unlock(&d->lock);
     if (waited && m.count > 0)
-        TRY(note(d, EVENT_DDL_DONE, m.list[m.count - 1], NULL, f));
+        TRY(ddl_note(d, EVENT_DDL_DONE, m.list[m.count - 1], NULL, NULL, f));
     return waited ? set_pending(d, "", f) : ERR_OK;
 }

@@ -110,8 +110,10 @@ enum err registry_new(const struct catalog *source, const struct catalog *target
         const struct copy_record *record = there == NULL ? find_record(records, t->oid) : NULL;
         if (there == NULL && record != NULL)
             there = find_recorded(target, record->table_name);
-        if (there != NULL)
-            add_table(r, t, there);
+        if (there == NULL)
+            continue;
+        add_table(r, t, there);
+        r->tables[r->count - 1].late = records->count > 0 && find_record(records, t->oid) == NULL;
     }
     for (size_t i = 0; i < records->count; i++)
         if (catalog_find_oid(source, records->list[i].table_oid) == NULL)

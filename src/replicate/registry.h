@@ -25,6 +25,7 @@ const char *table_state_name(enum table_state state);
 struct rtable {
     const struct table *source;
     const struct table *target;
+    bool late;                    /* came after the others: its shape may still be on its way in the stream */
     _Atomic int state;
     _Atomic uint64_t bytes;       /* copied in this attempt */
     _Atomic uint64_t rows;

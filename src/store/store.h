@@ -95,6 +95,7 @@ struct schema_change {
     const char *settings;
     struct ddl_object *objects;
     size_t count;
+    struct change *change; /* the note itself, in the stream */
     int nth;             /* among the `of` changes of its transaction with this tag and text; the caller's to set */
     int of;
 };
@@ -160,10 +161,11 @@ struct store_ops {
     bool (*own_mark)(struct store *s, const struct change *c, const char **ret_note, size_t *ret_len);
 
     /* The note of a schema change that c is; *ret NULL: it is none. */
-    enum err (*ddl_read)(struct store *s, struct arena *a, const struct change *c, struct schema_change **ret, struct fault *f);
-    /* Compares what the change left of its chosen objects with the target as it is now. What the source has become since counts as
+    enum err (*ddl_read)(struct store *s, struct arena *a, struct change *c, struct schema_change **ret, struct fault *f);
+    /* Compares what the change left of its chosen objects with the target as it is now (as the lane's transaction sees it, when one is
+     * given). What the source has become since counts as
      * fitting too: a target may be ahead. */
-    enum err (*ddl_misfit)(struct store *s, struct arena *a, const struct schema_change *c, struct ddl_misfit *ret, struct fault *f);
+    enum err (*ddl_misfit)(struct store *s, struct store_lane *l, struct arena *a, const struct schema_change *c, struct ddl_misfit *ret, struct fault *f);
 
     /* Raw messages (of the spool) decoded: a decoder keeps the relations it was told of; *ret NULL for a description. */
     void *(*decoder_make)(void);
@@ -221,6 +223,11 @@ struct store_ops {
     enum err (*lane_join)(struct store_lane *l, const uint32_t *table_oids, size_t count, struct lsn at, struct fault *f);
     /* Records which tables the pass carries. */
     enum err (*lane_pass)(struct store_lane *l, const uint32_t *table_oids, size_t count, int pass, struct fault *f);
+    /* Runs the change's own statement in the lane's transaction, under its path, role and settings. *ret_why: why it could not, in
+     * the lane's arena (the transaction is as before it); NULL: it was run. After ERR_BUSY, too, the transaction is as before it. */
+    enum err (*lane_ddl)(struct store_lane *l, const struct schema_change *c, const char **ret_why, struct fault *f);
+    /* The target's catalog as the lane's transaction sees it. */
+    enum err (*lane_catalog)(struct store_lane *l, struct catalog **ret, struct fault *f);
     /* The position of the lane's stream on the target (max over its marks), zero: none. */
     enum err (*lane_position)(struct store_lane *l, struct lsn *ret, struct fault *f);
 

@@ -2,7 +2,7 @@
 import pytest
 
 from compare import compare
-from follow import LEAT_TABLES
+from follow import LEAT_TABLES, Scene
 from wait import wait_for
 
 PAIRS = [(13, 17), (10, 15)]
@@ -20,7 +20,7 @@ def plain_role(old, new):
 class Shop:
     """A small store that is followed, as superuser or not."""
 
-    def __init__(self, server, migration, source, target, superuser=True, schema="", extra=""):
+    def __init__(self, server, migration, source, target, superuser=True, schema="", policy="stop"):
         self.old, self.new = server(source, "old"), server(target, "new")
         self.old.createdb("shop")
         self.new.createdb("shop")
@@ -30,7 +30,8 @@ class Shop:
         if not superuser:
             plain_role(self.old, self.new)
         user = {} if superuser else {"user": "leat"}
-        self.m = migration({"shop": (self.old.dsn("shop", **user), self.new.dsn("shop", **user))}, extra=extra)
+        self.m = migration({"shop": (self.old.dsn("shop", **user), self.new.dsn("shop", **user))})
+        self.m.write(self.m.config.read_text().replace("    engine: postgresql\n", f"    engine: postgresql\n    ddl: {policy}\n"))
         self.m.run("start", "--yes")
         self.following()
 
@@ -194,3 +195,92 @@ def test_a_new_label_of_an_enum(server, migration):
     shop.resume()
     shop.count("m where m = 'glad'", 1)
     shop.equal()
+
+
+# --- ddl: apply ---
+
+APPLIED = [
+    "begin; insert into t values (2000, 'before'); alter table t add y int not null default 3; insert into t values (2001, 'after', 9);"
+    " alter table t drop column x; update t set y = 8 where id = 1; insert into t values (2002); commit",
+    "insert into t values (2003, 4); alter table t add z numeric(10,2) default 1.5, add q text; update t set z = 2 where id = 2003",
+    "alter table t alter column z type varchar(30) using (z::varchar(30)); insert into t values (2004, 1, 'text')",
+    "create index concurrently by_z on t (z)",
+    "set timezone = 'Europe/Berlin'; alter table stamped alter at type timestamptz",
+    "set search_path = other, public; create table made (id int primary key, m mood, check (id > 0)); insert into made values (1, 'sad')",
+    "alter type mood add value 'glad'",
+    "insert into other.made values (2, 'glad')",
+    "create table filled as select g as n, 'x' as x from generate_series(1, 50) g",
+    "create view v as select id from t; comment on view v is 'seen'",
+    "alter table t rename column q to r; insert into t (id, y, r) values (2005, 5, 'r')",
+    "alter table t rename to u; insert into u (id, y) values (2006, 6)",
+    "truncate stamped; drop table stamped",
+]
+APPLY_SCHEMA = ("create schema other; create type mood as enum ('sad'); create table stamped (id int primary key, at timestamp);"
+                " insert into stamped values (1, '2020-07-01 12:00')")
+
+
+def one_by_one(shop, text):
+    """As a client would: what cannot stand in a transaction alone, the rest as one string."""
+    for statement in text.split("; ") if text.startswith("set ") else [text]:
+        shop.session.execute(statement)
+
+
+@pytest.fixture
+def client():
+    made = []
+
+    def make(server):
+        made.append(server.conn(db="shop", autocommit=True))
+        return made[-1].cursor()
+    yield make
+    for one in made:
+        one.close()
+
+
+@pytest.mark.parametrize("kills", [0, 12], ids=["quiet", "killed"])
+@pytest.mark.parametrize("source,target", [(13, 17), (10, 15)])
+def test_applied_at_its_place(server, migration, client, source, target, kills):
+    shop = Shop(server, migration, source, target, schema=APPLY_SCHEMA, policy="apply")
+    shop.session = client(shop.old)
+    for n, text in enumerate(APPLIED):
+        one_by_one(shop, text)
+        if n < kills:
+            shop.m.kill9("engine")
+    shop.at_source("insert into public.u (id, y) values (9999, 0)")
+    wait_for(lambda: shop.new.one("select count(*) from pg_tables where tablename = 'u'", db="shop") == 1, 60, "the rename", show=shop.m.logs)
+    shop.count("u where id = 9999", 1)
+    shop.following()
+    shop.count("other.filled", 50)
+    shop.count("other.made", 2)
+    shop.equal()
+    assert shop.new.one("select count(*) from pg_indexes where indexname = 'by_z'", db="shop") == 1
+    assert shop.new.one("select count(*) from pg_views where viewname = 'v'", db="shop") == 1
+
+
+@pytest.mark.parametrize("ddl,why", [
+    ("alter table t add at timestamptz default clock_timestamp()", "computes values"),
+    ("do $$ begin alter table t add y int; end $$", "by a function or a DO block"),
+    ("alter table t add y int; alter table if exists nothing add z int", "cannot be told from others"),
+], ids=["computed", "do", "many"])
+def test_what_cannot_be_applied_stops_with_the_reason(server, migration, ddl, why):
+    shop = Shop(server, migration, 13, 17, policy="apply")
+    shop.at_source(ddl, "insert into t values (1000, 'b')")
+    stopped = shop.stopped()
+    assert why in stopped["fault"]["why"], stopped
+    assert shop.new.one("select count(*) from pg_attribute where attrelid = 't'::regclass and attname in ('y', 'at')", db="shop") == 0
+
+
+def test_applied_under_load(server, migration):
+    with Scene(server, migration, 13, 17, seed=5, awkwardly=False) as scene:
+        scene.leat.write(scene.leat.config.read_text().replace("    engine: postgresql\n", "    engine: postgresql\n    ddl: apply\n"))
+        scene.start()
+        scene.wait_following()
+        for n in range(5):
+            scene.old.sql(f"alter table load.account add extra{n} int default {n}", db="shop")
+            scene.old.sql(f"create table load.more{n} (id int primary key); insert into load.more{n} select generate_series(1, 100)", db="shop")
+            scene.leat.kill9("engine")
+            scene.load.wait_commits(50)
+        scene.old.sql("alter table load.account drop column extra0, drop column extra1, drop column extra2, drop column extra3, drop column extra4", db="shop")
+        wait_for(lambda: scene.new.one("select count(*) from pg_tables where tablename like 'more%'", db="shop") == 5, 60, "the new tables", show=scene.leat.logs)
+        wait_for(lambda: scene.new.one("select count(*) from load.more4", db="shop") == 100, 60, "their rows", show=scene.leat.logs)
+        scene.finish()

@@ -137,6 +137,30 @@ static const char *copy_range_sql(struct arena *a, const struct table *source, c
                         source->qualified, from, upper, is_binary(source, target) ? "binary" : "text");
 }
 
+/* The table as the snapshot sees it must be the one this engine knows: a column that came since would be left out of the copy, and
+ * what was written to it before the snapshot would never come. Under the table's lock, so that it stays so. */
+static enum err check_shape(struct store_copier *c, const struct table *source, struct fault *f)
+{
+    AUTO_RESULT *r = NULL;
+    bool same;
+
+    TRY(pg_execf(c->source, &r, f, "SELECT attname, pg_catalog.format_type(atttypid, atttypmod) FROM pg_catalog.pg_attribute WHERE attrelid = %u AND attnum > 0 AND NOT attisdropped ORDER BY attnum",
+                 source->oid));
+    same = PQntuples(r) == source->column_count;
+    for (int i = 0; same && i < PQntuples(r); i++)
+        same = strcmp(PQgetvalue(r, i, 0), source->columns[i].name) == 0 && strcmp(PQgetvalue(r, i, 1), source->columns[i].type) == 0;
+    return same ? ERR_OK : fault_set(f, ERR_ANEW, "%s.%s has other columns by now", source->schema, source->name);
+}
+
+/* A name the source does not know: the table was renamed or dropped since this engine began. */
+static enum err unless_gone(enum err err, struct fault *f)
+{
+    if (err != ERR_SOURCE_SQL || strstr(f->why, "(42P01)") == NULL)
+        return err;
+    f->code = ERR_ANEW;
+    return ERR_ANEW;
+}
+
 /* --- the target's transaction --- */
 
 static enum err begin_marked(struct store_copier *c, const char *lane, struct fault *f)
@@ -213,7 +237,8 @@ static enum err whole(struct store_copier *c, const struct table *source, const 
     struct copy_record record = {.table_oid = source->oid, .attempt = attempt, .ranges = 1};
     struct raw_copy copy = {.source = c->source, .target = c->target, .progress_bytes = bytes, .stop = stop};
 
-    TRY(begin_source(c, source, &record.snapshot, f));
+    TRY(unless_gone(begin_source(c, source, &record.snapshot, f), f));
+    TRY(check_shape(c, source, f));
     TRY(begin_marked(c, arena_format(a, "%u.%d.0", source->oid, attempt), f));
     TRY(write_record(c, source, &record, f));
     TRY(pg_execf(c->target, NULL, f, "TRUNCATE ONLY %s", target->qualified));
@@ -241,9 +266,16 @@ static const char *key_of(struct arena *a, uint32_t oid, int attempt)
 
 static enum err open_table(struct store_copier *c, struct arena *a, const struct table *source, const struct table *target, struct copy_record *record, struct fault *f)
 {
+    enum err err;
+
     if (c->holder == NULL)
         TRY(holder_open(c->store, &c->holder, f));
-    TRY(holder_take(c->holder, a, key_of(c->arena, source->oid, record->attempt), source->qualified, &record->snapshot_name, &record->snapshot, f));
+    TRY(unless_gone(holder_take(c->holder, a, key_of(c->arena, source->oid, record->attempt), source->qualified, &record->snapshot_name, &record->snapshot, f), f));
+    err = check_shape(c, source, f);
+    if (err != ERR_OK) {
+        holder_give_back(c->holder, key_of(c->arena, source->oid, record->attempt));
+        return err;
+    }
     TRY(begin_marked(c, arena_format(c->arena, "%u.%d.open", source->oid, record->attempt), f));
     TRY(pg_execf(c->target, NULL, f, "TRUNCATE ONLY %s", target->qualified));
     TRY(write_record(c, source, record, f));

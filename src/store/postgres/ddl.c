@@ -13,6 +13,7 @@
 
 #include "sql_embedded.h"
 #include "store/postgres/ddl_text.h"
+#include "store/postgres/lane_internal.h"
 
 /* --- noting --- */
 
@@ -104,7 +105,7 @@ static const char *column_text(struct arena *a, const struct change *c, const ch
     return NULL;
 }
 
-enum err pg_ddl_read(struct store *s, struct arena *a, const struct change *c, struct schema_change **ret, struct fault *f)
+enum err pg_ddl_read(struct store *s, struct arena *a, struct change *c, struct schema_change **ret, struct fault *f)
 {
     struct schema_change *sc;
     const char *id;
@@ -125,6 +126,7 @@ enum err pg_ddl_read(struct store *s, struct arena *a, const struct change *c, s
     sc->path = column_text(a, c, "path");
     sc->settings = column_text(a, c, "settings");
     sc->of = 1;
+    sc->change = c;
     list = objects != NULL ? json_loads(objects, 0, NULL) : NULL;
     if (sc->tag == NULL || !json_is_array(list)) {
         json_decref(list);
@@ -315,7 +317,7 @@ static void say(struct comparing *c, const struct schema_change *sc, struct ddl_
         ret->remark = "it was given within a larger text or by a function; made here from the difference";
 }
 
-enum err pg_ddl_misfit(struct store *s, struct arena *a, const struct schema_change *sc, struct ddl_misfit *ret, struct fault *f)
+enum err pg_ddl_misfit(struct store *s, struct store_lane *l, struct arena *a, const struct schema_change *sc, struct ddl_misfit *ret, struct fault *f)
 {
     AUTO(pg) *source = NULL;
     AUTO(pg) *target = NULL;
@@ -324,9 +326,10 @@ enum err pg_ddl_misfit(struct store *s, struct arena *a, const struct schema_cha
 
     memset(ret, 0, sizeof *ret);
     TRY(pg_connect(s->store->source, SIDE_SOURCE, "schema change", &source, f));
-    TRY(pg_connect(s->store->target, SIDE_TARGET, "schema change", &target, f));
+    if (l == NULL)
+        TRY(pg_connect(s->store->target, SIDE_TARGET, "schema change", &target, f));
     c.source = source;
-    c.target = target;
+    c.target = l != NULL ? l->pg : target;
     for (size_t i = 0; i < sc->count && err == ERR_OK; i++)
         if (decides(&sc->objects[i]))
             err = compare(&c, &sc->objects[i], f);

@@ -216,6 +216,19 @@ bool ddl_text_has(const char *statement, const char *word)
     return false;
 }
 
+const char *ddl_text_without(struct arena *a, const char *statement, const char *word)
+{
+    const char *p = statement;
+    struct token t;
+
+    do {
+        t = next_token(&p);
+        if (token_is(&t, word))
+            return arena_format(a, "%.*s%s", (int)(t.at - statement), statement, t.at + t.len);
+    } while (t.kind != TOKEN_END);
+    return statement;
+}
+
 /* --- values --- */
 
 static bool counts(const struct token *t)

@@ -14,5 +14,7 @@ const char *ddl_text_pick(struct arena *a, const char *text, const char *tag, in
 bool ddl_text_computes(const char *statement);
 /* Whether it takes a word of those (upper case) outside of literals and quoted names. */
 bool ddl_text_has(const char *statement, const char *word);
+/* The statement without that word; in the arena. */
+const char *ddl_text_without(struct arena *a, const char *statement, const char *word);
 
 #endif

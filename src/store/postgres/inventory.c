@@ -293,17 +293,20 @@ enum err pg_catalog_load(struct pg *pg, const struct config_store *s, struct cat
     AUTO(catalog) *c = mem_alloc(sizeof *c);
     AUTO(arena) *scratch = arena_new(256 * 1024);
     struct loading l = {.pg = pg, .store = s, .catalog = c, .scratch = scratch};
+    bool own = PQtransactionStatus(pg->conn) == PQTRANS_IDLE;
     enum err err;
 
     c->arena = l.arena = arena_new(256 * 1024);
-    TRY(pg_exec(pg, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", NULL, f));
+    if (own)
+        TRY(pg_exec(pg, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", NULL, f));
     err = load_all(&l, f);
     if (err != ERR_OK) {
         PQclear(PQexec(pg->conn, "ROLLBACK"));
         fault_add(f, "reading the %s's catalog", side_name(pg->side));
         return err;
     }
-    TRY(pg_exec(pg, "COMMIT", NULL, f));
+    if (own)
+        TRY(pg_exec(pg, "COMMIT", NULL, f));
     *ret = TAKE(c);
     return ERR_OK;
 }

@@ -17,4 +17,7 @@ MUST_USE enum err pg_lane_pass(struct store_lane *l, const uint32_t *oids, size_
 MUST_USE enum err pg_lane_join(struct store_lane *l, const uint32_t *oids, size_t count, struct lsn at, struct fault *f);
 MUST_USE enum err pg_lane_position(struct store_lane *l, struct lsn *ret, struct fault *f);
 
+MUST_USE enum err pg_lane_ddl(struct store_lane *l, const struct schema_change *c, const char **ret_why, struct fault *f);
+MUST_USE enum err pg_lane_catalog(struct store_lane *l, struct catalog **ret, struct fault *f);
+
 #endif

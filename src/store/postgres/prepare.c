@@ -67,7 +67,7 @@ enum err pg_store_prepare(struct store *s, struct store_waits *w, struct fault *
 }
 
 /* Operators of types that are not built in: an empty search_path does not find them. */
-static enum err fill_operators(struct pg *pg, struct catalog *c, struct fault *f)
+enum err pg_fill_operators(struct pg *pg, struct catalog *c, struct fault *f)
 {
     AUTO_RESULT *r = NULL;
 
@@ -95,7 +95,7 @@ enum err pg_store_load(struct store *s, struct catalog **ret_source, struct cata
     if (ret_target != NULL) {
         TRY(pg_connect(s->store->target, SIDE_TARGET, "catalog", &target, f));
         TRY(pg_catalog_load(target, NULL, &of_target, f));
-        TRY(fill_operators(target, of_target, f));
+        TRY(pg_fill_operators(target, of_target, f));
         *ret_target = TAKE(of_target);
     }
     *ret_source = TAKE(of_source);

@@ -18,4 +18,8 @@ MUST_USE enum err pg_store_bind(struct store *s, struct arena *a, const struct r
                                 struct binding **ret, struct fault *f);
 bool pg_store_own_mark(struct store *s, const struct change *c, const char **ret_note, size_t *ret_len);
 
+/* Fills in the operators columns are found by. */
+struct pg;
+MUST_USE enum err pg_fill_operators(struct pg *pg, struct catalog *c, struct fault *f);
+
 #endif
