@@ -24,10 +24,16 @@ static bool lacks_key(const struct table *t)
     return t->identity != IDENTITY_FULL && t->identity_index == NULL;
 }
 
-static void take_catalog(struct pilot_plan *p, struct pilot_plan_store *s, const struct catalog *c)
+static bool copies_too_long(const struct pilot_plan_store *s, const struct table *t, int64_t snapshot_age_us)
+{
+    return t->bytes / PLAN_COPY_RATE > snapshot_age_us / 1000000 && !config_exempts(s->config, t->schema, t->name);
+}
+
+static void take_catalog(struct pilot_plan *p, struct pilot_plan_store *s, const struct catalog *c, int64_t snapshot_age_us)
 {
     const struct table *largest = NULL;
 
+    s->long_copies = arena_alloc(p->arena, (c->table_count + 1) * sizeof *s->long_copies);
     s->without_key = arena_alloc(p->arena, (c->table_count + 1) * sizeof *s->without_key);
     s->table_count = c->table_count;
     s->sequence_count = c->sequence_count;
@@ -38,6 +44,8 @@ static void take_catalog(struct pilot_plan *p, struct pilot_plan_store *s, const
         s->rows += t->rows > 0 ? t->rows : 0;
         if (largest == NULL || t->bytes > largest->bytes)
             largest = t;
+        if (copies_too_long(s, t, snapshot_age_us))
+            s->long_copies[s->long_copy_count++] = arena_format(p->arena, "%s.%s", t->schema, t->name);
         if (lacks_key(t))
             s->without_key[s->without_key_count++] = arena_format(p->arena, "%s.%s", t->schema, t->name);
     }
@@ -47,14 +55,14 @@ static void take_catalog(struct pilot_plan *p, struct pilot_plan_store *s, const
     }
 }
 
-static enum err look_at(struct pilot_plan *p, struct pilot_plan_store *s, struct fault *f)
+static enum err look_at(struct pilot_plan *p, struct pilot_plan_store *s, int64_t snapshot_age_us, struct fault *f)
 {
     AUTO(pg) *pg = NULL;
     AUTO(catalog) *catalog = NULL;
 
     TRY(pg_connect(s->config->source, SIDE_SOURCE, "plan", &pg, f));
     TRY(pg_catalog_load(pg, s->config, &catalog, f));
-    take_catalog(p, s, catalog);
+    take_catalog(p, s, catalog, snapshot_age_us);
     s->seen = true;
     return ERR_OK;
 }
@@ -130,7 +138,7 @@ static enum err fill(struct pilot_plan *p, const struct config *c, const char *s
 
         s->config = &c->stores[i];
         s->why_not = "";
-        if (look_at(p, s, &why) != ERR_OK)
+        if (look_at(p, s, c->limits.snapshot_age_us, &why) != ERR_OK)
             s->why_not = arena_strdup(p->arena, why.why);
         TRY(read_states(p, s, j, f));
     }
@@ -169,23 +177,26 @@ int64_t pilot_step_seconds(const struct pilot_plan_store *s, size_t step)
     return strcmp(pilot_steps[step].name, "analyze") == 0 ? copy / 20 : 0;
 }
 
-static const char *names_of_without_key(const struct pilot_plan *p, const struct pilot_plan_store *s)
+static const char *list_of(const struct pilot_plan *p, const char *const *list, size_t count)
 {
     AUTO_BUF names = {0};
-    size_t most = s->without_key_count < 5 ? s->without_key_count : 5;
+    size_t most = count < 5 ? count : 5;
 
     for (size_t i = 0; i < most; i++)
-        buf_addf(&names, "%s%s", i > 0 ? ", " : "", s->without_key[i]);
-    if (most < s->without_key_count)
-        buf_addf(&names, " and %zu more", s->without_key_count - most);
+        buf_addf(&names, "%s%s", i > 0 ? ", " : "", list[i]);
+    if (most < count)
+        buf_addf(&names, " and %zu more", count - most);
     return arena_strdup(p->arena, buf_cstr(&names));
 }
 
 const char *pilot_step_effect(const struct pilot_plan *p, const struct pilot_plan_store *s, size_t step)
 {
+    if (s->long_copy_count > 0 && strcmp(pilot_steps[step].name, "copy") == 0)
+        return arena_format(p->arena, "%s; likely to hold a snapshot beyond limits.snapshot_age, where the store stops unless long_snapshots names them: %s", pilot_steps[step].effect,
+                            list_of(p, s->long_copies, s->long_copy_count));
     if (!s->seen || strcmp(pilot_steps[step].name, "identity") != 0)
         return pilot_steps[step].effect;
     if (s->without_key_count == 0)
         return "nothing to do: every table has a key";
-    return arena_format(p->arena, "%s: %s", pilot_steps[step].effect, names_of_without_key(p, s));
+    return arena_format(p->arena, "%s: %s", pilot_steps[step].effect, list_of(p, s->without_key, s->without_key_count));
 }

@@ -29,6 +29,8 @@ struct pilot_plan_store {
     int64_t largest_bytes;
     const char **without_key; /* tables that get REPLICA IDENTITY FULL */
     size_t without_key_count;
+    const char **long_copies; /* tables whose copy is likely to hold its snapshot beyond limits.snapshot_age, and that are not named as exempt */
+    size_t long_copy_count;
     enum step_state *states;  /* one for each of pilot_steps, as the record has it */
 };
 

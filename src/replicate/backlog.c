@@ -6,8 +6,10 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 
 #define FACT "backlog"
+#define SPARE_BYTES ((uint64_t)256 << 20)
 #define PARCEL_BYTES ((uint64_t)1 << 20)
 
 struct backlog {
@@ -176,9 +178,17 @@ void backlog_leave(struct backlog *b)
 
 /* --- any thread's --- */
 
+/* The disk is the journal's too: some of it stays free. */
+static bool disk_has_room(const char *path)
+{
+    struct statvfs st;
+
+    return statvfs(path, &st) != 0 || (uint64_t)st.f_bavail * st.f_frsize > SPARE_BYTES;
+}
+
 bool backlog_has_room(struct backlog *b)
 {
-    return b->spool->ops->bytes(b->spool) < b->limit / 4 * 3;
+    return b->spool->ops->bytes(b->spool) < b->limit / 4 * 3 && disk_has_room(b->at.store->state_dir);
 }
 
 bool backlog_left(struct backlog *b)

@@ -45,7 +45,7 @@ bool backlog_at_boundary(const struct backlog *b);
 void backlog_leave(struct backlog *b);
 
 /* --- any thread --- */
-bool backlog_has_room(struct backlog *b); /* a good part of the limit is left */
+bool backlog_has_room(struct backlog *b); /* a good part of the limit is left, and of the disk */
 bool backlog_left(struct backlog *b);
 uint64_t backlog_bytes(struct backlog *b);
 struct lsn backlog_end(struct backlog *b);

@@ -66,7 +66,7 @@ static enum err look(struct engine *e, struct fault *f)
     e->lag_bytes = lsn_lt(backlog_from(e->backlog), e->watch.source_now) ? (int64_t)(e->watch.source_now.v - backlog_from(e->backlog).v) : 0;
     if (strcmp(e->watch.slot_state, "lost") == 0)
         return fault_set(f, ERR_SLOT_LOST, "the source removed WAL the slot needs");
-    snprintf(e->doing, sizeof e->doing, "%s", backlog_has_room(e->backlog) ? "keeping the source's changes on this machine" : "limits.spool is reached: the source keeps its log");
+    snprintf(e->doing, sizeof e->doing, "%s", backlog_has_room(e->backlog) ? "keeping the source's changes on this machine" : "limits.spool or the disk is used up: the source keeps its log");
     return ERR_OK;
 }
 

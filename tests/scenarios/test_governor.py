@@ -89,3 +89,13 @@ def test_snapshot_age(server, migration, named):
     fault = wait_fault(m, "snapshot-age")
     assert "public.slow" in fault["why"]
     assert old.one("select count(*) from pg_stat_activity where application_name like 'leat: %%' and xact_start is not null") == 0
+
+
+def test_plan_names_tables_that_would_hold_a_snapshot_too_long(server, migration):
+    old, new = server(15, "old"), server(17, "new")
+    dsns = old.createdb("shop"), new.createdb("shop")
+    old.sql("create table large as select g id, repeat('x', 1000) a from generate_series(1, 90000) g; create table small (id int primary key)", db="shop")
+    m = migration({"shop": dsns}, extra="limits:\n  snapshot_age: 1s\n")
+    assert "public.large" in m.run("plan", output="text").out
+    m.write(m.config.read_text().replace("    engine: postgresql\n", "    engine: postgresql\n    long_snapshots: [public.large]\n"))
+    assert "snapshot_age" not in m.run("plan", output="text").out

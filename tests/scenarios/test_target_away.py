@@ -99,3 +99,24 @@ def test_lost_while_it_was_needed(server, migration):
         fault = scene.leat.wait_status(lambda s: s["stores"][0]["fault"], 30, "the store to stop")["stores"][0]["fault"]
         assert fault["code"] == "backlog-lost"
         assert "--arm-again" in fault["todo"]
+
+
+def test_target_restored_from_an_older_backup(server, migration):
+    """What is kept reaches back to where the target was durable, not to where some backup of it was: that is refused."""
+    with Scene(server, migration, 15, 17, seed=15, awkwardly=False) as scene:
+        scene.start()
+        scene.wait_following()
+        backup = scene.new.basebackup("backup", standby=False, start=False)
+        scene.load.wait_commits(200)
+        durable = scene.old.one("select pg_current_wal_lsn() - '0/0'")
+        wait_kept(scene, durable)
+        scene.new.stop()
+        wait_away(scene)
+        scene.load.wait_commits(50)
+        scene.leat.run("stop")
+        backup.configure(port=scene.new.port)
+        backup.port = scene.new.port
+        backup.start()
+        scene.leat.run("start", "--yes")
+        fault = scene.leat.wait_status(lambda s: s["stores"][0]["fault"], 30, "the store to stop")["stores"][0]["fault"]
+        assert fault["code"] == "target-behind"
