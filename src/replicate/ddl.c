@@ -94,6 +94,29 @@ static enum err set_pending(struct ddl *d, const char *text, struct fault *f)
     return same ? ERR_OK : d->journal->ops->fact_set(d->journal, d->store->name, "ddl.pending", text[0] != '\0' ? text : NULL, false, f);
 }
 
+void ddl_show(struct ddl *d, const char *text)
+{
+    pthread_mutex_lock(&d->lock);
+    snprintf(d->pending, sizeof d->pending, "%s", text);
+    pthread_mutex_unlock(&d->lock);
+}
+
+enum err ddl_found(struct ddl *d, const char *text, struct fault *f)
+{
+    json_t *o;
+    char *body;
+    enum err err = ERR_OK;
+
+    if (strncmp(d->pending, text, sizeof d->pending - 1) == 0)
+        return ERR_OK;
+    o = json_pack("{s:s}", "found", text);
+    body = json_dumps(o, JSON_COMPACT);
+    err = d->journal->ops->append(d->journal, d->store->name, text[0] != '\0' ? EVENT_DDL_SEEN : EVENT_DDL_DONE, body, f);
+    json_decref(o);
+    free(body);
+    return err == ERR_OK ? set_pending(d, text, f) : err;
+}
+
 enum err ddl_note(struct ddl *d, enum event_kind kind, const struct schema_change *c, const char *statement, const char *why, struct fault *f)
 {
     json_t *o = json_pack("{s:I, s:s, s:s*, s:s*, s:s*, s:s*}", "id", (json_int_t)c->id, "tag", c->tag, "object", c->count > 0 ? c->objects[0].name : NULL, "command", c->command, "statement",

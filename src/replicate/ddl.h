@@ -14,6 +14,10 @@ AUTO_DEFINE(ddl)
 /* The dispatcher stands before t, everything earlier has committed: is the target ready for it? ERR_DDL: not until a person has run
  * the statement named; nothing of t has been applied. ERR_ANEW: it is, but this engine began before it was. */
 MUST_USE enum err ddl_meet(struct ddl *d, const struct txn *t, struct fault *f);
+/* What a comparison of both catalogs found, in place of what it found before; "" clears it. */
+MUST_USE enum err ddl_found(struct ddl *d, const char *text, struct fault *f);
+/* What ended this engine, shown until the next one has looked for itself. */
+void ddl_show(struct ddl *d, const char *text);
 /* What a person has to do before following goes on, in one line; "" when nothing. */
 void ddl_pending(struct ddl *d, char *ret, size_t size);
 

@@ -73,6 +73,7 @@ static void take_down(struct engine *e)
     copy_stop(e->copy);
     reader_stop(e->reader);
     apply_stop(e->apply);
+    fingerprint_free(e->fingerprint);
     ddl_free(e->ddl);
     router_free(e->router);
     reader_free(e->reader); /* relations in flight were its decoder's, or the backlog's */
@@ -124,6 +125,8 @@ int engine_main(const struct config *c, const char *state_dir, const char *store
         log_fault(LOG_ERROR, store, &f);
     if (e.store != NULL && !err_is_transient(err))
         e.store->ops->quit(e.store);
+    if (e.ddl != NULL && err == ERR_DDL)
+        ddl_show(e.ddl, f.todo);
     if (e.ddl != NULL)
         engine_write_status(&e); /* what a person is waited for */
     engine_write_fault(state_dir, store, &f);

@@ -7,6 +7,7 @@
 #include "replicate/apply.h"
 #include "replicate/backlog.h"
 #include "replicate/copy.h"
+#include "replicate/fingerprint.h"
 #include "replicate/finish.h"
 #include "replicate/join.h"
 #include "replicate/progress.h"
@@ -35,6 +36,7 @@ struct engine {
     struct queue *queue;
     struct reader *reader;
     struct ddl *ddl;
+    struct fingerprint *fingerprint;
     struct apply *apply;
     struct copy *copy;
     struct join *join;

@@ -174,6 +174,8 @@ static enum err housekeeping(struct engine *e, struct fault *f)
     TRY(e->journal->ops->lease_renew(e->journal, e->lease, e->token, f));
     TRY(e->store->ops->watcher_trim(e->watcher, f));
     TRY(e->store->ops->watcher_ledger(e->watcher, &e->ledger, f));
+    if (e->phase == ENGINE_FOLLOW)
+        TRY(fingerprint_look(e->fingerprint, e->watcher, f));
     if (e->phase >= ENGINE_COPY)
         TRY(e->store->ops->watcher_sequences(e->watcher, &moved, f));
     return ERR_OK;

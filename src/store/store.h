@@ -243,6 +243,10 @@ struct store_ops {
     enum err (*watcher_sequences)(struct store_watcher *w, uint64_t *ret_moved, struct fault *f);
     /* Tables on which our copying makes others wait longer than limit_us: their oids, at most `size`. */
     enum err (*watcher_blocking)(struct store_watcher *w, int64_t limit_us, uint32_t *oids, size_t size, size_t *ret_count, struct fault *f);
+    /* Sums over the source's schema, another text whenever it changed; "" where a note in the stream tells. */
+    enum err (*watcher_schema)(struct store_watcher *w, char *ret, size_t size, struct fault *f);
+    /* The source's indexes on chosen tables that the target lacks, a few of them by name; "": none. In the arena. */
+    enum err (*watcher_indexes)(struct store_watcher *w, struct arena *a, const char **ret, struct fault *f);
     enum err (*watcher_ledger)(struct store_watcher *w, int64_t *ret_count, struct fault *f);
     enum err (*watcher_analyze)(struct store_watcher *w, struct fault *f);
     /* The governor's last resort: the slot goes, and with it what the source holds back. Nobody may be reading from it. */

@@ -14,7 +14,8 @@ def plain_role(old, new):
         s.sql("create role app; create role leat login replication; grant app to leat; grant create on database shop to leat")
         s.sql("alter schema public owner to app", db="shop")
     new.sql("alter role leat superuser")
-    old.sql("alter table t owner to app", db="shop")
+    for (table,) in old.sql("select tablename from pg_tables where schemaname = 'public'", db="shop"):
+        old.sql(f"alter table {table} owner to app", db="shop")
 
 
 class Shop:
@@ -194,6 +195,23 @@ def test_a_new_label_of_an_enum(server, migration):
     shop.at_target(todo.split(";")[0])
     shop.resume()
     shop.count("m where m = 'glad'", 1)
+    shop.equal()
+
+
+@pytest.mark.parametrize("source,target", PAIRS)
+def test_without_event_trigger_changes_are_named(server, migration, source, target):
+    shop = Shop(server, migration, source, target, superuser=False, schema="create table gone (a int primary key)")
+    shop.at_source("create index by_x on t (x)", "create table n (id int primary key)", "alter table n owner to app",
+                   "insert into n select generate_series(1, 100)", "drop table gone", "insert into t values (1000, 'goes on')")
+    shop.count("t where id = 1000", 1)
+    status = shop.m.wait_status(lambda s: "public.n is new" in s["stores"][0]["ddl_pending"], 40, "the new table to be named")["stores"][0]
+    assert "public.by_x" in status["ddl_pending"] and "public.gone is no longer" in status["ddl_pending"], status
+    assert status["running"] and not status["fault"]
+    shop.at_target("create table n (id int primary key); create index by_x on t (x); drop table gone")   # it is then followed by itself
+    shop.count("n", 100)
+    shop.at_source("insert into n values (-1)")
+    shop.count("n where id = -1", 1)
+    shop.m.wait_status(lambda s: s["stores"][0]["ddl_pending"] == "", 40, "nothing to be pending")
     shop.equal()
 
 

@@ -215,3 +215,44 @@ enum err pg_watcher_drop_slot(struct store_watcher *w, struct fault *f)
 
     return pg_query(w->source, "SELECT pg_catalog.pg_drop_replication_slot(slot_name) FROM pg_catalog.pg_replication_slots WHERE slot_name = $1", 1, params, NULL, f);
 }
+
+/* --- the schema, where no event trigger notes its changes --- */
+
+enum err pg_watcher_schema(struct store_watcher *w, char *ret, size_t size, struct fault *f)
+{
+    AUTO_RESULT *r = NULL;
+
+    TRY(pg_exec(w->source, SQL_SCHEMA_SUMS, &r, f));
+    snprintf(ret, size, "%s", PQntuples(r) == 1 && !PQgetisnull(r, 0, 0) ? PQgetvalue(r, 0, 0) : "");
+    return ERR_OK;
+}
+
+static int index_order(const PGresult *x, int i, const PGresult *y, int k)
+{
+    int order = strcmp(PQgetvalue(x, i, 0), PQgetvalue(y, k, 0));
+
+    return order != 0 ? order : strcmp(PQgetvalue(x, i, 1), PQgetvalue(y, k, 1));
+}
+
+enum err pg_watcher_indexes(struct store_watcher *w, struct arena *a, const char **ret, struct fault *f)
+{
+    AUTO_RESULT *source = NULL;
+    AUTO_RESULT *target = NULL;
+    AUTO_BUF names = {0};
+    int found = 0;
+
+    TRY(pg_exec(w->source, SQL_INDEX_NAMES, &source, f));
+    TRY(pg_exec(w->target, SQL_INDEX_NAMES, &target, f));
+    for (int i = 0, k = 0; i < PQntuples(source); i++) {
+        while (k < PQntuples(target) && index_order(source, i, target, k) > 0)
+            k++;
+        if (k < PQntuples(target) && index_order(source, i, target, k) == 0)
+            continue;
+        if (!config_chooses(w->store->store, PQgetvalue(source, i, 0), PQgetvalue(source, i, 2)))
+            continue;
+        if (++found <= 5)
+            buf_addf(&names, "%s%s.%s", found > 1 ? ", " : "", PQgetvalue(source, i, 0), PQgetvalue(source, i, 1));
+    }
+    *ret = arena_strdup(a, buf_cstr(&names));
+    return ERR_OK;
+}

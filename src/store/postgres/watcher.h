@@ -15,4 +15,7 @@ MUST_USE enum err pg_watcher_ledger(struct store_watcher *w, int64_t *ret_count,
 MUST_USE enum err pg_watcher_analyze(struct store_watcher *w, struct fault *f);
 MUST_USE enum err pg_watcher_drop_slot(struct store_watcher *w, struct fault *f);
 
+MUST_USE enum err pg_watcher_schema(struct store_watcher *w, char *ret, size_t size, struct fault *f);
+MUST_USE enum err pg_watcher_indexes(struct store_watcher *w, struct arena *a, const char **ret, struct fault *f);
+
 #endif
