@@ -138,6 +138,8 @@ static enum err unpack(struct spool_cursor *c, struct fault *f)
     TRY(spool_read_payload(c->fd, c->offset, c->seal, h, &c->stored, c->payload, &wrong, f));
     if (wrong != NULL)
         return damaged(c, c->offset, wrong, f);
+    if (c->borrowed)
+        spool_scratch_fini(&c->stored); /* a giant is not held packed as well */
     c->at = c->base;
     c->len = h->raw_len;
     return ERR_OK;

@@ -111,6 +111,7 @@ def test_soak(server, migration, source, target):
             while time.monotonic() < end:
                 soak.turn()
                 if soak.random.random() < 0.2:
+                    soak.end_long()   # before the slot is made it is waited for
                     scene.wait_following(300)   # from time to time it must come to rest
             soak.end_long()
             scene.leat.run("resume", "--yes", check=False)
