@@ -215,6 +215,44 @@ def test_without_event_trigger_changes_are_named(server, migration, source, targ
     shop.equal()
 
 
+def test_the_note_leaves_the_session_as_it_was(server, migration, client):
+    shop = Shop(server, migration, 13, 17, schema="create role app; grant create on schema public to app; create schema a")
+    session = client(shop.old)
+
+    def path(*statements):
+        for statement in statements:
+            session.execute(statement)
+        session.execute("show search_path")
+        return session.fetchone()[0]
+    assert path("set role app", "create view by_app as select 1", "reset role") == '"$user", public'
+    assert path("begin", "set search_path = a, public", "create view v1 as select 1") == "a, public"
+    assert path("set local search_path = public", "create view v2 as select 1") == "public"
+    assert path("commit") == "a, public"
+    assert path("begin", "set search_path = public", "create view v3 as select 1", "rollback") == "a, public"
+    noted = shop.old.sql("select object, role, path from leat.ddl order by id", db="shop")
+    assert noted == [("public.by_app", "app", '"$user", public'), ("a.v1", "postgres", "a, public"), ("public.v2", "postgres", "public")], noted
+
+
+def test_stopped_and_killed_it_still_goes_on_exactly_there(server, migration):
+    with Scene(server, migration, 13, 17, seed=6, awkwardly=False) as scene:
+        scene.start()
+        scene.wait_following()
+        for n in range(2):
+            scene.load.wait_commits(30)
+            scene.old.sql(f"begin; insert into load.account values (-5, {n}, 0, 0); alter table load.account add extra{n} int default {n};"
+                          f" insert into load.account values (-6, {n}, 0, 0, {', '.join(['7'] * (n + 1))}); commit", db="shop")
+            scene.leat.kill9("engine")
+            fault = scene.leat.wait_status(lambda s: (s["stores"][0].get("fault") or {}).get("code") == "ddl", 60, "the stop")["stores"][0]["fault"]
+            assert fault["todo"].startswith(f"alter table load.account add extra{n}"), fault
+            assert scene.new.one(f"select count(*) from load.account where client in (-5, -6) and number = {n}", db="shop") == 0
+            scene.new.sql(fault["todo"].split(";")[0], db="shop")
+            scene.leat.run("resume", "shop")
+            scene.leat.kill9("engine")
+            wait_for(lambda: scene.new.one(f"select count(*) from load.account where client in (-5, -6) and number = {n}", db="shop") == 2, 60, "both rows", show=scene.leat.logs)
+        scene.old.sql("delete from load.account where client in (-5, -6)", db="shop")   # the clients know nothing of them
+        scene.finish()
+
+
 # --- ddl: apply ---
 
 APPLIED = [
