@@ -34,6 +34,7 @@ CREATE TABLE IF NOT EXISTS leat.copy (
     indexed boolean NOT NULL DEFAULT false,
     pass integer,
     joined pg_lsn,
+    filenode bigint,
     PRIMARY KEY (migration, store, table_oid));
 CREATE TABLE IF NOT EXISTS leat.ledger (
     id bigserial PRIMARY KEY,

@@ -22,7 +22,9 @@ struct cli {
     const char *from;
     const char *to;
     const char *reference;
+    const char *copy_again;
     int64_t token;
+    bool arm_again;
     bool yes, watch, follow, verify, man;
     struct config *config;   /* loaded where the command needs it; the cli's own */
 };

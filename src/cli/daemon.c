@@ -10,6 +10,7 @@
 
 #include "base/log.h"
 #include "base/world.h"
+#include "cli/again.h"
 #include "cli/before.h"
 #include "cli/cli.h"
 #include "pilot/pilot.h"
@@ -162,6 +163,8 @@ int cmd_resume(struct cli *c, struct fault *f)
 
     if (store != NULL && config_store_find(c->config, store) == NULL)
         return err_info(fault_todo(f, ERR_UNKNOWN_NAME, "the stores are those of leat.yaml", "there is no store %s", store))->exit_status;
+    if (again_request(c, store, f) != ERR_OK)
+        return err_info(f->code)->exit_status;
     if (!wake(c, store))
         return cmd_start(c, f);
     say_up(c);

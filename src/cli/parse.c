@@ -66,6 +66,7 @@ static enum err set_value(struct cli *c, enum option o, const char *value, struc
     case OPTION_TO: c->to = value; break;
     case OPTION_UNTIL: c->until = value; break;
     case OPTION_REFERENCE: c->reference = value; break;
+    case OPTION_COPY_AGAIN: c->copy_again = value; break;
     case OPTION_TOKEN: return set_token(c, value, f);
     default: break; /* options of later releases */
     }
@@ -76,6 +77,7 @@ static void set_flag(struct cli *c, enum option o)
 {
     switch (o) {
     case OPTION_YES: c->yes = true; break;
+    case OPTION_ARM_AGAIN: c->arm_again = true; break;
     case OPTION_WATCH: c->watch = true; break;
     case OPTION_FOLLOW: c->follow = true; break;
     case OPTION_VERIFY: c->verify = true; break;

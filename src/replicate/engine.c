@@ -11,6 +11,7 @@
 
 #include "base/log.h"
 #include "base/world.h"
+#include "replicate/again.h"
 #include "replicate/engine_internal.h"
 
 #define LEASE_TTL_US ((int64_t)60000000)
@@ -49,11 +50,14 @@ static enum err open_record(struct engine *e, struct fault *f)
 static enum err work(struct engine *e, struct fault *f)
 {
     struct fault why = {0};
+    bool arming;
 
     TRY(open_record(e, f));
     TRY(store_new(e->config, e->config_store, e->state_dir, e->token, &engine_stop, &e->store, f));
-    TRY(engine_check_dropped(e, f));
-    if (engine_target_is_away(e, &why)) {
+    TRY(again_stands(e->journal, e->config_store->name, AGAIN_ARM, &arming, f));
+    if (!arming)
+        TRY(engine_check_dropped(e, f));
+    if (!arming && engine_target_is_away(e, &why)) {
         log_fault(LOG_WARN, e->config_store->name, &why);
         return engine_away(e, f);
     }

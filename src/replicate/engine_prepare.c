@@ -11,6 +11,7 @@
 
 #include "base/log.h"
 #include "build/target.h"
+#include "replicate/again.h"
 
 static void waits_tell(void *ctx, const char *text)
 {
@@ -28,17 +29,30 @@ static void doing(struct engine *e, const char *text)
 
 /* --- who the servers are --- */
 
+/* "system id/timeline/version": the same server, restored or promoted. */
+static bool same_system(const char *before, const char *now)
+{
+    size_t n = strcspn(before, "/");
+
+    return n == strcspn(now, "/") && strncmp(before, now, n) == 0;
+}
+
+/* Whoever arms again begins with the server as it is now. */
 static enum err check_identity(struct engine *e, struct arena *a, const char *fact, const char *now, struct fault *f)
 {
     const char *before;
     const char *name = e->config_store->name;
+    bool arming;
 
     TRY(e->journal->ops->fact_get(e->journal, name, fact, a, &before, f));
     if (before == NULL)
         return e->journal->ops->fact_set(e->journal, name, fact, now, false, f);
-    if (strcmp(before, now) != 0)
-        return fault_set(f, ERR_SERVER_CHANGED, "%s was %s (system/timeline/major) when the migration began, and is %s now", fact, before, now);
-    return ERR_OK;
+    if (strcmp(before, now) == 0)
+        return ERR_OK;
+    TRY(again_stands(e->journal, name, AGAIN_ARM, &arming, f));
+    if (arming && same_system(before, now))
+        return e->journal->ops->fact_set(e->journal, name, fact, now, false, f);
+    return fault_set(f, ERR_SERVER_CHANGED, "%s was %s (system/timeline/major) when the migration began, and is %s now", fact, before, now);
 }
 
 static enum err identify(struct engine *e, struct arena *a, struct fault *f)
@@ -226,6 +240,17 @@ static enum err start_threads(struct engine *e, const struct stream_facts *facts
     return ERR_OK;
 }
 
+/* A new one, or not the one the target knows: what it held is gone, and so are the copies that need it. */
+static enum err record_spool(struct engine *e, bool lost, struct fault *f)
+{
+    AUTO(arena) *a = arena_new(4096);
+    struct copied_again *tables;
+    size_t count;
+
+    TRY(e->store->ops->spool_record(e->store, e->spool->ops->identity(e->spool), a, &tables, &count, f));
+    return lost ? again_note(e, tables, count, "the spool is not the one recorded, and with it went changes the table had not joined with", f) : ERR_OK;
+}
+
 enum err engine_prepare(struct engine *e, struct fault *f)
 {
     AUTO(arena) *a = arena_new(4096);
@@ -236,16 +261,15 @@ enum err engine_prepare(struct engine *e, struct fault *f)
     TRY(identify(e, a, f));
     TRY_WITH(e->store->ops->prepare(e->store, &w, f), f, "taking the target's lease");
     TRY(step(e, "roles", roles, f));
+    TRY(again_arm(e, arm, f));
     TRY_WITH(step(e, "arm", arm, f), f, "arming the stream");
     TRY(step(e, "schema", schema, f));
     TRY(e->store->ops->facts(e->store, a, &facts, f));
     TRY(check_positions(e, a, &facts, f));
     TRY(open_spool(e, facts.spool, &spool_made, f));
-    if (spool_made) { /* a new one, or not the one the target knows: what it held is gone, and so are the copies that need it */
-        if (facts.spool != NULL)
-            log_line(LOG_WARN, e->config_store->name, "the spool is not the one recorded: tables that had not joined are copied again");
-        TRY(e->store->ops->spool_record(e->store, e->spool->ops->identity(e->spool), f));
-    }
+    if (spool_made)
+        TRY(record_spool(e, facts.spool != NULL, f));
+    TRY(again_tables(e, f));
     TRY(load(e, f));
     return start_threads(e, &facts, f);
 }

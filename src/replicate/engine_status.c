@@ -40,7 +40,7 @@ static int64_t rss_bytes(void)
 
 static json_t *table_json(const struct rtable *t)
 {
-    return json_pack("{s:o, s:s, s:I, s:I, s:I}", "table", json_sprintf("%s.%s", t->source->schema, t->source->name), "state", table_state_name(rtable_state(t)), "rows",
+    return json_pack("{s:o, s:s, s:i, s:I, s:I, s:I}", "table", json_sprintf("%s.%s", t->source->schema, t->source->name), "state", table_state_name(rtable_state(t)), "attempt", t->attempt, "rows",
                      (json_int_t)atomic_load(&t->rows), "bytes", (json_int_t)atomic_load(&t->bytes), "bytes_total", (json_int_t)t->source->bytes);
 }
 
@@ -52,7 +52,7 @@ static json_t *tables_json(const struct engine *e)
     for (int active = 1; active >= 0; active--)
         for (size_t i = 0; i < e->registry->count && json_array_size(list) < MOST_TABLES; i++) {
             const struct rtable *t = &e->registry->tables[i];
-            bool is_active = rtable_state(t) == TABLE_OPEN || rtable_state(t) == TABLE_COPIED;
+            bool is_active = rtable_state(t) == TABLE_OPEN || rtable_state(t) == TABLE_COPIED || (t->attempt > 1 && rtable_state(t) != TABLE_JOINED);
             if (is_active == (bool)active)
                 json_array_append_new(list, table_json(t));
         }

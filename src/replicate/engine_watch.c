@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "base/world.h"
+#include "replicate/again.h"
 #include "replicate/engine_internal.h"
 
 #define POLL_US ((int64_t)200000)
@@ -190,6 +191,7 @@ enum err engine_turn(struct engine *e, struct fault *f)
     static int64_t shown;
 
     TRY(check_threads(e, f));
+    TRY(again_turn(e, f));
     TRY(advance_phase(e, f));
     if (e->phase == ENGINE_COPY && engine_due(&locks, BLOCKING_LIMIT_US / 2))
         TRY(mind_locks(e, f));

@@ -209,9 +209,15 @@ enum err registry_restore(struct registry *r, const struct copy_records *records
         struct rtable *t = registry_find(r, records->list[i].table_oid);
         if (t == NULL)
             continue; /* dropped on the source since */
+        if (records->list[i].snapshot[0] == '\0') { /* to be copied: PLANNED, as the attempt it says */
+            t->attempt = records->list[i].attempt;
+            continue;
+        }
         TRY(rtable_set_record(r, t, &records->list[i], f));
         restore_one(r, t);
     }
+    if (records->last_pass > r->last_pass)
+        r->last_pass = records->last_pass;
     return ERR_OK;
 }
 

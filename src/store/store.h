@@ -40,10 +40,11 @@ struct copy_record {
     uint32_t table_oid; /* of the source */
     const char *table_name; /* "schema.name" when it was written */
     int attempt;
-    const char *snapshot;      /* text */
+    const char *snapshot;      /* text; "": the table is to be copied, and what is there of an older attempt counts for nothing */
     const char *snapshot_name; /* by which other sessions can share it while its holder lives; NULL: none */
     int ranges;
     int64_t pages;             /* the table's when the ranges were drawn: they stay where they were drawn */
+    int64_t filenode;          /* the source's file of its rows under that snapshot; 0: not known */
     int64_t rows;
     bool copied;
     bool indexed;
@@ -52,8 +53,15 @@ struct copy_record {
     uint8_t *ranges_done;      /* one byte a range; only when not copied */
 };
 
+/* A table copied again: its record, and the number of the attempt that is to come. In the arena. */
+struct copied_again {
+    const char *table; /* "schema.name" */
+    int attempt;
+};
+
 struct copy_records {
     struct arena *arena;
+    int last_pass; /* the highest number a pass of the join ever had */
     struct copy_record *list;
     size_t count;
 };
@@ -151,9 +159,14 @@ struct store_ops {
     /* ERR_OK when the target answers and can be written. */
     enum err (*target_answers)(struct store *s, struct fault *f);
     enum err (*copy_records)(struct store *s, struct copy_records *ret, struct fault *f);
-    /* A spool was made: its identity is recorded, and every table that has not joined forgets its copy (what the lost spool
-     * held of it cannot be had again): one transaction. */
-    enum err (*spool_record)(struct store *s, const char *identity, struct fault *f);
+    /* These tables (source oids, as the text of an array) are to be copied again: one durable transaction, in which their records
+     * become those of a next attempt and their rows leave the ledger. Only while nothing copies or applies. The list is in the arena. */
+    enum err (*copy_again)(struct store *s, const char *oids, struct arena *a, struct copied_again **ret, size_t *ret_count, struct fault *f);
+    /* The same for every table; and no position of any stream, nor the spool, is known on the target any more. */
+    enum err (*forget)(struct store *s, struct fault *f);
+    /* A spool was made: its identity is recorded, and every table that has not joined is to be copied again (what the lost spool
+     * held of it cannot be had again): one durable transaction. */
+    enum err (*spool_record)(struct store *s, const char *identity, struct arena *a, struct copied_again **ret, size_t *ret_count, struct fault *f);
     /* How the relation lands on the table; in the arena. ERR_DDL with the exact difference when it does not. */
     enum err (*bind)(struct store *s, struct arena *a, const struct relation *r, const struct table *source, const struct table *target, uint32_t serial,
                      struct binding **ret, struct fault *f);
@@ -247,6 +260,9 @@ struct store_ops {
     enum err (*watcher_schema)(struct store_watcher *w, char *ret, size_t size, struct fault *f);
     /* The source's indexes on chosen tables that the target lacks, a few of them by name; "": none. In the arena. */
     enum err (*watcher_indexes)(struct store_watcher *w, struct arena *a, const char **ret, struct fault *f);
+    /* Tables whose rows may have gone without the stream saying so: PostgreSQL 10 does not decode TRUNCATE (trap P28), but the file
+     * of the rows is another then. *ret: their oids as the text of an array, in the arena; NULL: none. */
+    enum err (*watcher_emptied)(struct store_watcher *w, struct arena *a, const char **ret, struct fault *f);
     enum err (*watcher_ledger)(struct store_watcher *w, int64_t *ret_count, struct fault *f);
     enum err (*watcher_analyze)(struct store_watcher *w, struct fault *f);
     /* The governor's last resort: the slot goes, and with it what the source holds back. Nobody may be reading from it. */

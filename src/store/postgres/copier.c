@@ -12,6 +12,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "sql_embedded.h"
 #include "store/postgres/holder.h"
 #include "store/postgres/names.h"
 #include "store/postgres/pg.h"
@@ -185,11 +186,12 @@ static enum err write_record(struct store_copier *c, const struct table *t, cons
     AUTO_CHARS *full = mem_format("%s.%s", t->schema, t->name);
 
     return pg_execf(c->target, NULL, f,
-                    "INSERT INTO leat.copy (migration, store, table_oid, table_name, attempt, snapshot, snapshot_name, ranges, pages) VALUES (%s, %s, %u, %s, %d, %s, %s, %d, %" PRId64 ")"
+                    "INSERT INTO leat.copy (migration, store, table_oid, table_name, attempt, snapshot, snapshot_name, ranges, pages, filenode)"
+                    " VALUES (%s, %s, %u, %s, %d, %s, %s, %d, %" PRId64 ", nullif(%" PRId64 ", 0))"
                     " ON CONFLICT (migration, store, table_oid) DO UPDATE SET table_name = excluded.table_name, attempt = excluded.attempt, snapshot = excluded.snapshot,"
-                    " snapshot_name = excluded.snapshot_name, ranges = excluded.ranges, pages = excluded.pages, rows = 0, copied = false, indexed = false, pass = NULL, joined = NULL",
+                    " snapshot_name = excluded.snapshot_name, ranges = excluded.ranges, pages = excluded.pages, filenode = excluded.filenode, rows = 0, copied = false, indexed = false, pass = NULL, joined = NULL",
                     pg_quote_literal(a, c->store->migration), pg_quote_literal(a, c->store->name), t->oid, pg_quote_literal(a, full), r->attempt, pg_quote_literal(a, r->snapshot),
-                    r->snapshot_name != NULL ? pg_quote_literal(a, r->snapshot_name) : "NULL", r->ranges, r->pages);
+                    r->snapshot_name != NULL ? pg_quote_literal(a, r->snapshot_name) : "NULL", r->ranges, r->pages, r->filenode);
 }
 
 static enum err finish_record(struct store_copier *c, uint32_t oid, uint64_t rows, const char *more, struct fault *f)
@@ -217,15 +219,32 @@ static enum err settle(struct store_copier *c, enum err outcome, struct fault *f
     return outcome;
 }
 
+/* Nothing of an older attempt is left, or will come: its ranges hold ROW EXCLUSIVE from before they look at the record until they
+ * commit. TRUNCATE where it is allowed; where another table's foreign key stands on this one, DELETE: no trigger and no action of a
+ * foreign key fires (session_replication_role). *ret_fresh: the rows will be in a new file. */
+static enum err empty(struct store_copier *c, const struct table *target, bool *ret_fresh, struct fault *f)
+{
+    const char *params[] = {target->qualified};
+    AUTO_RESULT *r = NULL;
+
+    TRY(pg_query(c->target, SQL_TARGET_REFERENCED, 1, params, &r, f));
+    *ret_fresh = PQntuples(r) == 0;
+    if (*ret_fresh)
+        return pg_execf(c->target, NULL, f, "TRUNCATE ONLY %s", target->qualified);
+    return pg_execf(c->target, NULL, f, "LOCK TABLE ONLY %s IN SHARE ROW EXCLUSIVE MODE; DELETE FROM ONLY %s", target->qualified, target->qualified);
+}
+
 /* --- a whole table --- */
 
-static enum err begin_source(struct store_copier *c, const struct table *source, const char **ret_snapshot, struct fault *f)
+/* The lock stands before the file is asked for, and with it no TRUNCATE can come between that and the snapshot. */
+static enum err begin_source(struct store_copier *c, const struct table *source, struct copy_record *ret, struct fault *f)
 {
     AUTO_RESULT *r = NULL;
 
-    TRY(pg_execf(c->source, &r, f, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; LOCK TABLE ONLY %s IN ACCESS SHARE MODE; SELECT pg_catalog.%s()", source->qualified,
-                 c->source->major >= 13 ? "pg_current_snapshot" : "txid_current_snapshot"));
-    *ret_snapshot = arena_strdup(c->arena, PQgetvalue(r, 0, 0));
+    TRY(pg_execf(c->source, &r, f, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; LOCK TABLE ONLY %s IN ACCESS SHARE MODE; SELECT pg_catalog.%s(), pg_catalog.pg_relation_filenode(%u)", source->qualified,
+                 c->source->major >= 13 ? "pg_current_snapshot" : "txid_current_snapshot", source->oid));
+    ret->snapshot = arena_strdup(c->arena, PQgetvalue(r, 0, 0));
+    ret->filenode = pg_get_int(r, 0, 1);
     return ERR_OK;
 }
 
@@ -233,17 +252,17 @@ static enum err whole(struct store_copier *c, const struct table *source, const 
                       uint64_t *ret_rows, struct fault *f)
 {
     struct arena *a = c->arena;
-    bool freeze = source->bytes >= FREEZE_BYTES;
+    bool fresh;
     struct copy_record record = {.table_oid = source->oid, .attempt = attempt, .ranges = 1};
     struct raw_copy copy = {.source = c->source, .target = c->target, .progress_bytes = bytes, .stop = stop};
 
-    TRY(unless_gone(begin_source(c, source, &record.snapshot, f), f));
+    TRY(unless_gone(begin_source(c, source, &record, f), f));
     TRY(check_shape(c, source, f));
     TRY(begin_marked(c, arena_format(a, "%u.%d.0", source->oid, attempt), f));
     TRY(write_record(c, source, &record, f));
-    TRY(pg_execf(c->target, NULL, f, "TRUNCATE ONLY %s", target->qualified));
+    TRY(empty(c, target, &fresh, f));
     copy.source_sql = copy_out_sql(a, source, target);
-    copy.target_sql = copy_in_sql(a, source, target, freeze);
+    copy.target_sql = copy_in_sql(a, source, target, fresh && source->bytes >= FREEZE_BYTES);
     TRY(raw_copy_run(&copy, ret_rows, f));
     TRY(finish_record(c, source->oid, *ret_rows, ", copied = true", f));
     *ret_snapshot = record.snapshot;
@@ -264,9 +283,19 @@ static const char *key_of(struct arena *a, uint32_t oid, int attempt)
     return arena_format(a, "%u.%d", oid, attempt);
 }
 
+static enum err read_filenode(struct store_copier *c, const struct table *source, struct copy_record *record, struct fault *f)
+{
+    AUTO_RESULT *r = NULL;
+
+    TRY(pg_execf(c->source, &r, f, "SELECT pg_catalog.pg_relation_filenode(%u)", source->oid));
+    record->filenode = pg_get_int(r, 0, 0);
+    return ERR_OK;
+}
+
 static enum err open_table(struct store_copier *c, struct arena *a, const struct table *source, const struct table *target, struct copy_record *record, struct fault *f)
 {
     enum err err;
+    bool fresh;
 
     if (c->holder == NULL)
         TRY(holder_open(c->store, &c->holder, f));
@@ -276,8 +305,9 @@ static enum err open_table(struct store_copier *c, struct arena *a, const struct
         holder_give_back(c->holder, key_of(c->arena, source->oid, record->attempt));
         return err;
     }
+    TRY(read_filenode(c, source, record, f)); /* under the holder's lock; if that is gone, so is its snapshot */
     TRY(begin_marked(c, arena_format(c->arena, "%u.%d.open", source->oid, record->attempt), f));
-    TRY(pg_execf(c->target, NULL, f, "TRUNCATE ONLY %s", target->qualified));
+    TRY(empty(c, target, &fresh, f));
     TRY(write_record(c, source, record, f));
     return pg_exec(c->target, "COMMIT", NULL, f);
 }
@@ -294,7 +324,7 @@ enum err pg_copier_open_table(struct store_copier *c, struct arena *a, const str
     return ERR_OK;
 }
 
-/* Under the target table's lock, which TRUNCATE of a next attempt cannot pass: this attempt is still the one. */
+/* Under the target table's lock, which the emptying by a next attempt cannot pass: this attempt is still the one. */
 static enum err check_attempt(struct store_copier *c, const struct table *source, const struct table *target, const struct copy_record *r, struct fault *f)
 {
     struct arena *a = c->arena;

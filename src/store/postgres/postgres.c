@@ -1,6 +1,7 @@
 /* store/postgres/postgres.c — PostgreSQL as a store: the vtable. */
 #include "store/postgres/postgres.h"
 
+#include "store/postgres/again.h"
 #include "store/postgres/copier.h"
 #include "store/postgres/ddl.h"
 #include "store/postgres/holder.h"
@@ -25,6 +26,8 @@ const struct store_ops store_postgres = {
     .confirmed = pg_store_confirmed,
     .target_answers = pg_store_target_answers,
     .copy_records = pg_store_copy_records,
+    .copy_again = pg_store_copy_again,
+    .forget = pg_store_forget,
     .spool_record = pg_store_spool_record,
     .bind = pg_store_bind,
     .own_mark = pg_store_own_mark,
@@ -70,6 +73,7 @@ const struct store_ops store_postgres = {
     .watcher_blocking = pg_watcher_blocking,
     .watcher_schema = pg_watcher_schema,
     .watcher_indexes = pg_watcher_indexes,
+    .watcher_emptied = pg_watcher_emptied,
     .watcher_ledger = pg_watcher_ledger,
     .watcher_analyze = pg_watcher_analyze,
     .watcher_drop_slot = pg_watcher_drop_slot,

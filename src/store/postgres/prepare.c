@@ -151,22 +151,6 @@ enum err pg_store_target_answers(struct store *s, struct fault *f)
     return ERR_OK;
 }
 
-enum err pg_store_spool_record(struct store *s, const char *identity, struct fault *f)
-{
-    AUTO(pg) *pg = NULL;
-    char stream[NAME_SIZE];
-    const char *params[] = {s->migration, s->name, identity};
-    const char *of_copy[] = {s->migration, name_stream(s, STREAM_COPY, stream)};
-
-    TRY(pg_connect(s->store->target, SIDE_TARGET, "facts", &pg, f));
-    TRY(pg_circle_enter(pg, s, f));
-    TRY(pg_exec(pg, "BEGIN", NULL, f));
-    TRY(pg_query(pg, "DELETE FROM leat.copy WHERE migration = $1 AND store = $2 AND joined IS NULL", 2, params, NULL, f));
-    TRY(pg_query(pg, "DELETE FROM leat.progress WHERE migration = $1 AND stream = $2", 2, of_copy, NULL, f));
-    TRY(pg_query(pg, "UPDATE leat.lease SET spool = $3 WHERE migration = $1 AND store = $2", 3, params, NULL, f));
-    return pg_exec(pg, "COMMIT", NULL, f);
-}
-
 /* --- copy records --- */
 
 static void read_record(PGresult *r, int row, struct arena *a, struct copy_record *ret)
@@ -185,7 +169,20 @@ static void read_record(PGresult *r, int row, struct arena *a, struct copy_recor
         (void)lsn_parse(PQgetvalue(r, row, 9), &ret->joined);
     ret->pages = pg_get_int(r, row, 10);
     ret->table_name = arena_strdup(a, pg_get(r, row, 11));
+    ret->filenode = PQgetisnull(r, row, 12) ? 0 : pg_get_int(r, row, 12);
     ret->ranges_done = arena_zalloc(a, (size_t)ret->ranges + 1);
+}
+
+/* Passes are numbered "p<n>"; a number whose tables were since to be copied again is not given twice: its marks still stand. */
+static enum err find_last_pass(struct pg *pg, struct store *s, int *ret, struct fault *f)
+{
+    char stream[NAME_SIZE];
+    const char *params[] = {s->migration, name_stream(s, STREAM_JOIN, stream)};
+    AUTO_RESULT *r = NULL;
+
+    TRY(pg_query(pg, "SELECT coalesce(pg_catalog.max(pg_catalog.substr(lane, 2)::int4), 0) FROM leat.progress WHERE migration = $1 AND stream = $2 AND lane ~ '^p[0-9]+$'", 2, params, &r, f));
+    *ret = (int)pg_get_int(r, 0, 0);
+    return ERR_OK;
 }
 
 /* A range's mark: lane "<oid>.<attempt>.<range>". */
@@ -213,8 +210,9 @@ enum err pg_store_copy_records(struct store *s, struct copy_records *ret, struct
     const char *of_copy[] = {s->migration, name_stream(s, STREAM_COPY, stream)};
 
     TRY(pg_connect(s->store->target, SIDE_TARGET, "facts", &pg, f));
-    TRY(pg_query(pg, "SELECT table_oid, attempt, snapshot, snapshot_name, ranges, rows, copied, indexed, pass, joined, pages, table_name FROM leat.copy WHERE migration = $1 AND store = $2", 2,
+    TRY(pg_query(pg, "SELECT table_oid, attempt, snapshot, snapshot_name, ranges, rows, copied, indexed, pass, joined, pages, table_name, filenode FROM leat.copy WHERE migration = $1 AND store = $2", 2,
                  params, &r, f));
+    TRY(find_last_pass(pg, s, &ret->last_pass, f));
     TRY(pg_query(pg, "SELECT p.lane FROM leat.progress p WHERE p.migration = $1 AND p.stream = $2", 2, of_copy, &marks, f));
     ret->arena = arena_new(65536);
     ret->count = (size_t)PQntuples(r);

@@ -13,7 +13,6 @@ MUST_USE enum err pg_store_confirmed(struct store *s, struct lsn *ret, struct fa
 MUST_USE enum err pg_store_target_answers(struct store *s, struct fault *f);
 MUST_USE enum err pg_store_facts(struct store *s, struct arena *a, struct stream_facts *ret, struct fault *f);
 MUST_USE enum err pg_store_copy_records(struct store *s, struct copy_records *ret, struct fault *f);
-MUST_USE enum err pg_store_spool_record(struct store *s, const char *identity, struct fault *f);
 MUST_USE enum err pg_store_bind(struct store *s, struct arena *a, const struct relation *r, const struct table *source, const struct table *target, uint32_t serial,
                                 struct binding **ret, struct fault *f);
 bool pg_store_own_mark(struct store *s, const struct change *c, const char **ret_note, size_t *ret_len);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "sql_embedded.h"
+#include "store/postgres/again.h"
 #include "store/postgres/names.h"
 #include "store/postgres/pg.h"
 
@@ -191,6 +192,11 @@ enum err pg_watcher_blocking(struct store_watcher *w, int64_t limit_us, uint32_t
         oids[n++] = (uint32_t)pg_get_int(r, i, 0);
     *ret_count = n;
     return ERR_OK;
+}
+
+enum err pg_watcher_emptied(struct store_watcher *w, struct arena *a, const char **ret, struct fault *f)
+{
+    return pg_emptied(w->store, w->source, w->target, a, ret, f);
 }
 
 enum err pg_watcher_ledger(struct store_watcher *w, int64_t *ret_count, struct fault *f)

@@ -1,0 +1,155 @@
+/* store/postgres/again.c — see again.h.
+ *
+ * A record made one of "to be copied" has no snapshot, and the number of an attempt that nothing was ever done under: heartbeats,
+ * held snapshots and marks of ranges of older attempts do not fit it. The rows on the target stay until that attempt empties them, in
+ * the transaction that writes its snapshot.
+ *
+ * Invariants
+ *  1. Each of these is one transaction, synced when it returns: what is done next (a request removed from the journal, a slot made)
+ *     never finds the target without it.
+ *  2. Called while an engine prepares: it holds the newest token and no session of an older one is left, so nothing writes beside. */
+#include "store/postgres/again.h"
+
+#include "sql_embedded.h"
+#include "store/postgres/names.h"
+
+static enum err begin(struct store *s, struct pg **ret, struct fault *f)
+{
+    AUTO(pg) *pg = NULL;
+
+    TRY(pg_connect(s->store->target, SIDE_TARGET, "again", &pg, f));
+    TRY(pg_circle_enter(pg, s, f));
+    TRY(pg_exec(pg, "BEGIN; SET LOCAL synchronous_commit = on", NULL, f));
+    *ret = TAKE(pg);
+    return ERR_OK;
+}
+
+static void list(const PGresult *r, struct arena *a, struct copied_again **ret, size_t *ret_count)
+{
+    struct copied_again *found = arena_zalloc(a, ((size_t)PQntuples(r) + 1) * sizeof *found);
+
+    for (int i = 0; i < PQntuples(r); i++)
+        found[i] = (struct copied_again){arena_strdup(a, PQgetvalue(r, i, 0)), (int)pg_get_int(r, i, 1)};
+    *ret = found;
+    *ret_count = (size_t)PQntuples(r);
+}
+
+/* The ledger says how the rows that go now did not behave: it is answered by copying them again. */
+static enum err settle_ledger(struct pg *pg, const struct store *s, const char *oids, struct fault *f)
+{
+    const char *params[] = {s->migration, s->name, oids};
+
+    return pg_query(pg, "DELETE FROM leat.ledger l USING leat.copy c WHERE l.migration = $1 AND l.store = $2 AND c.migration = $1 AND c.store = $2"
+                        " AND c.table_oid = ANY ($3::pg_catalog.oid[]) AND c.table_name = l.table_name", 3, params, NULL, f);
+}
+
+enum err pg_store_copy_again(struct store *s, const char *oids, struct arena *a, struct copied_again **ret, size_t *ret_count, struct fault *f)
+{
+    AUTO(pg) *pg = NULL;
+    AUTO_RESULT *r = NULL;
+    const char *params[] = {s->migration, s->name, oids};
+
+    TRY(begin(s, &pg, f));
+    TRY(settle_ledger(pg, s, oids, f));
+    TRY(pg_query(pg, SQL_COPY_AGAIN, 3, params, &r, f));
+    TRY(pg_exec(pg, "COMMIT", NULL, f));
+    list(r, a, ret, ret_count);
+    return ERR_OK;
+}
+
+/* The source oids of the store's records, as the text of an array. */
+static enum err recorded(struct pg *pg, const struct store *s, bool joined_too, struct arena *a, const char **ret, struct fault *f)
+{
+    const char *params[] = {s->migration, s->name, joined_too ? "t" : "f"};
+
+    return pg_value(pg, a, "SELECT coalesce(pg_catalog.array_agg(table_oid), '{}')::text FROM leat.copy WHERE migration = $1 AND store = $2 AND ($3::bool OR joined IS NULL)",
+                    3, params, ret, f);
+}
+
+static enum err forget_stream(struct pg *pg, const struct store *s, const char *stream, struct fault *f)
+{
+    char name[NAME_SIZE];
+    const char *params[] = {s->migration, name_stream(s, stream, name)};
+
+    return pg_query(pg, "DELETE FROM leat.progress WHERE migration = $1 AND stream = $2", 2, params, NULL, f);
+}
+
+enum err pg_store_forget(struct store *s, struct fault *f)
+{
+    AUTO(pg) *pg = NULL;
+    AUTO(arena) *a = arena_new(4096);
+    const char *oids;
+    const char *params[] = {s->migration, s->name, NULL};
+
+    TRY(begin(s, &pg, f));
+    TRY(recorded(pg, s, true, a, &oids, f));
+    params[2] = oids;
+    TRY(pg_query(pg, SQL_COPY_AGAIN, 3, params, NULL, f));
+    TRY(pg_query(pg, "DELETE FROM leat.ledger WHERE migration = $1 AND store = $2", 2, params, NULL, f));
+    TRY(forget_stream(pg, s, STREAM_FORWARD, f));
+    TRY(forget_stream(pg, s, STREAM_JOIN, f));
+    TRY(forget_stream(pg, s, STREAM_COPY, f));
+    TRY(pg_query(pg, "UPDATE leat.lease SET spool = NULL WHERE migration = $1 AND store = $2", 2, params, NULL, f));
+    return pg_exec(pg, "COMMIT", NULL, f);
+}
+
+enum err pg_store_spool_record(struct store *s, const char *identity, struct arena *a, struct copied_again **ret, size_t *ret_count, struct fault *f)
+{
+    AUTO(pg) *pg = NULL;
+    AUTO_RESULT *r = NULL;
+    const char *oids;
+    const char *params[] = {s->migration, s->name, NULL};
+    const char *of_spool[] = {s->migration, s->name, identity};
+
+    TRY(begin(s, &pg, f));
+    TRY(recorded(pg, s, false, a, &oids, f));
+    params[2] = oids;
+    TRY(pg_query(pg, SQL_COPY_AGAIN, 3, params, &r, f));
+    TRY(forget_stream(pg, s, STREAM_COPY, f));
+    TRY(pg_query(pg, "UPDATE leat.lease SET spool = $3 WHERE migration = $1 AND store = $2", 3, of_spool, NULL, f));
+    TRY(pg_exec(pg, "COMMIT", NULL, f));
+    list(r, a, ret, ret_count);
+    return ERR_OK;
+}
+
+/* --- rows gone without a word (trap P28) --- */
+
+/* Both lists are by oid. A table that is no longer there was dropped. */
+static void compare_files(const PGresult *then, const PGresult *now, struct buf *ret)
+{
+    int row = 0;
+
+    for (int i = 0; i < PQntuples(then); i++) {
+        int64_t oid = pg_get_int(then, i, 0);
+        while (row < PQntuples(now) && pg_get_int(now, row, 0) < oid)
+            row++;
+        if (row < PQntuples(now) && pg_get_int(now, row, 0) == oid && pg_get_int(now, row, 1) != pg_get_int(then, i, 1))
+            buf_addf(ret, "%s%lld", ret->len > 0 ? "," : "", (long long)oid);
+    }
+}
+
+enum err pg_emptied(struct store *s, struct pg *source, struct pg *target, struct arena *a, const char **ret, struct fault *f)
+{
+    AUTO_RESULT *then = NULL;
+    AUTO_RESULT *now = NULL;
+    AUTO_BUF oids = {0};
+    AUTO_BUF changed = {0};
+    const char *params[] = {s->migration, s->name};
+    const char *list_param[1];
+
+    *ret = NULL;
+    if (source->major >= 11)
+        return ERR_OK;
+    TRY(pg_query(target, SQL_COPY_FILENODES, 2, params, &then, f));
+    for (int i = 0; i < PQntuples(then); i++)
+        buf_addf(&oids, "%c%s", i > 0 ? ',' : '{', PQgetvalue(then, i, 0));
+    if (oids.len == 0)
+        return ERR_OK;
+    buf_addc(&oids, '}');
+    list_param[0] = buf_cstr(&oids);
+    TRY(pg_query(source, SQL_SOURCE_FILENODES, 1, list_param, &now, f));
+    compare_files(then, now, &changed);
+    if (changed.len > 0)
+        *ret = arena_format(a, "{%s}", buf_cstr(&changed));
+    return ERR_OK;
+}
