@@ -194,7 +194,7 @@ static enum err run_step(struct store_lane *l, const struct batch_step *step, st
         return lane_send_truncate(l, (const struct binding *const *)step->rows, step->count, c->truncate_flags, f);
     if (step->op == BATCH_CHANGE)
         return send_change(l, step->binding, c, f);
-    if (step->count < FEW_ROWS)
+    if (step->count < FEW_ROWS || step->binding->relation->column_count == 0) /* COPY knows no rows without columns */
         return send_few(l, step, f);
     return step->op == BATCH_INSERT ? lane_bulk_insert(l, step, f) : lane_bulk_by_arrays(l, step, f);
 }
