@@ -200,3 +200,36 @@ def test_a_new_pin_replaces_the_server(clone):
     assert run_setup(clone, "setup-servers")[0] == 0
     assert (clone / "npm-calls").read_text() == "called\ncalled\n"
     assert (clone / "clone" / ".cache" / "pg" / "99" / ".pin").read_text() == f"99.2.0 {integrity}\n"
+
+
+# ---- check-symbols ------------------------------------------------------------------------------------------------
+
+def library(tmp_path, files):
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+        subprocess.run(["cc", "-c", name], cwd=tmp_path, check=True)
+    objects = [name.replace(".c", ".o") for name in files]
+    subprocess.run(["ar", "rcsT", "libone.a", *objects], cwd=tmp_path, check=True)
+    return tmp_path / "libone.a"
+
+
+@pytest.mark.parametrize("one, two", (
+    ("int make(void) { return 1; }", "int make(void) { return 2; }"),
+    ("int made = 1;", "int made;"),
+    ("const int made = 1;", "int made(void) { return 2; }"),
+), ids=("functions", "variables", "one of each"))
+def test_symbols_refuses(tmp_path, one, two):
+    status, out = run("check-symbols", library(tmp_path, {"one.c": one, "two.c": two}))
+    assert status == 1 and "is defined in one.o and in two.o" in out, out
+
+
+def test_symbols_refuses_what_is_not_built(tmp_path):
+    status, out = run("check-symbols", tmp_path / "libone.a")
+    assert status == 1 and "is not built" in out, out
+
+
+def test_symbols_lets_pass(tmp_path):
+    weak = "__attribute__((weak)) int spare(void) { return 1; }"
+    files = {"one.c": "static int make(void) { return 1; } int one(void) { return make(); }" + weak,
+             "two.c": "static int make(void) { return 2; } int one(void); int two(void) { return make() + one(); }" + weak}
+    assert run("check-symbols", library(tmp_path, files)) == (0, "")
