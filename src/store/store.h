@@ -264,7 +264,6 @@ struct store_ops {
      * of the rows is another then. *ret: their oids as the text of an array, in the arena; NULL: none. */
     enum err (*watcher_emptied)(struct store_watcher *w, struct arena *a, const char **ret, struct fault *f);
     enum err (*watcher_ledger)(struct store_watcher *w, int64_t *ret_count, struct fault *f);
-    enum err (*watcher_analyze)(struct store_watcher *w, struct fault *f);
     /* The governor's last resort: the slot goes, and with it what the source holds back. Nobody may be reading from it. */
     enum err (*watcher_drop_slot)(struct store_watcher *w, struct fault *f);
 };

@@ -75,6 +75,5 @@ const struct store_ops store_postgres = {
     .watcher_indexes = pg_watcher_indexes,
     .watcher_emptied = pg_watcher_emptied,
     .watcher_ledger = pg_watcher_ledger,
-    .watcher_analyze = pg_watcher_analyze,
     .watcher_drop_slot = pg_watcher_drop_slot,
 };

@@ -209,11 +209,6 @@ enum err pg_watcher_ledger(struct store_watcher *w, int64_t *ret_count, struct f
     return ERR_OK;
 }
 
-enum err pg_watcher_analyze(struct store_watcher *w, struct fault *f)
-{
-    return pg_exec(w->target, "ANALYZE", NULL, f);
-}
-
 enum err pg_watcher_drop_slot(struct store_watcher *w, struct fault *f)
 {
     char slot[NAME_SIZE];

@@ -13,7 +13,6 @@ MUST_USE enum err pg_watcher_sequences(struct store_watcher *w, uint64_t *ret_mo
 MUST_USE enum err pg_watcher_blocking(struct store_watcher *w, int64_t limit_us, uint32_t *oids, size_t size, size_t *ret_count, struct fault *f);
 MUST_USE enum err pg_watcher_emptied(struct store_watcher *w, struct arena *a, const char **ret, struct fault *f);
 MUST_USE enum err pg_watcher_ledger(struct store_watcher *w, int64_t *ret_count, struct fault *f);
-MUST_USE enum err pg_watcher_analyze(struct store_watcher *w, struct fault *f);
 MUST_USE enum err pg_watcher_drop_slot(struct store_watcher *w, struct fault *f);
 
 MUST_USE enum err pg_watcher_schema(struct store_watcher *w, char *ret, size_t size, struct fault *f);
