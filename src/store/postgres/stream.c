@@ -7,13 +7,19 @@
  * Invariants
  *  1. A parcel holds transactions in commit order; a part that is not the last is the last of its parcel.
  *  2. Nothing of a streamed transaction leaves here before its commit was received.
- *  3. The position told to the source is only ever the one given to stream_feedback. */
+ *  3. The position told to the source is only ever the one given to stream_feedback.
+ *
+ * Pace. A walsender sends every message by itself, six for a small transaction; where each is carried and woken for alone,
+ * that costs it twice what decoding does (measured: 2.7 s of its processor for 100,000 transactions in 550,000 segments,
+ * 1.05 s in 10,000). While small messages come thick they are left to gather, and half of what is there is left behind, so
+ * that the window stays nearly full and the sender's kernel joins them. */
 #include "store/postgres/stream.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 
 #include "base/world.h"
 #include "store/postgres/names.h"
@@ -25,7 +31,8 @@
 #define LARGE_BYTES ((size_t)256 << 10)
 #define FEEDBACK_US ((int64_t)1000000)
 #define BUSY_FRAMES 64                     /* so many in one turn: more are on their way */
-#define PACE_US ((int64_t)1000)            /* then the reader lets them gather: a wake-up for each costs both sides more than decoding */
+#define PACE_US ((int64_t)1000)            /* then they are left to gather for so long */
+#define LIBPQ_READ ((int)16384)            /* what one PQconsumeInput takes at most, unless a row was larger */
 
 struct store_stream {
     struct store *store;
@@ -49,6 +56,7 @@ struct store_stream {
     int64_t told_us;
     bool reply_wanted;
     uint32_t frames;           /* read since the last wait */
+    int takes;                 /* how often the socket may still be read in this turn */
 };
 
 static enum err start(struct store_stream *st, struct lsn from, struct fault *f)
@@ -316,8 +324,6 @@ static enum err ended(struct store_stream *st, const PGresult *r, struct fault *
 /* Reads frames that are already here, libpq's buffer and the socket's. *ret_more is false once nothing complete is left. */
 static enum err read_buffered(struct store_stream *st, bool *ret_more, struct fault *f)
 {
-    bool drained = false;
-
     for (;;) {
         char *data = NULL;
         int n;
@@ -329,15 +335,16 @@ static enum err read_buffered(struct store_stream *st, bool *ret_more, struct fa
             return ERR_OK;
         }
         n = PQgetCopyData(st->pg->conn, &data, 1);
-        if (n == 0 && drained) {
+        if (n == 0 && st->takes == 0) {
             *ret_more = false;
             return ERR_OK;
         }
-        if (n == 0 && PQconsumeInput(st->pg->conn) != 1)
-            return lost(st, f);
-        drained = n == 0;
-        if (drained)
+        if (n == 0) {
+            st->takes--;
+            if (PQconsumeInput(st->pg->conn) != 1)
+                return lost(st, f);
             continue;
+        }
         if (n > 0) {
             st->frames++;
             TRY(on_frame(st, data, (size_t)n, f));
@@ -351,6 +358,17 @@ static enum err read_buffered(struct store_stream *st, bool *ret_more, struct fa
     }
 }
 
+/* How often to read the socket in the turn that begins: while it runs full, half of what is there. Never less than twice: what
+ * TLS has decrypted and libpq had no room for is seen by no poll. */
+static int takes_of(struct store_stream *st, bool busy)
+{
+    int there = 0;
+
+    if (!busy || ioctl(PQsocket(st->pg->conn), FIONREAD, &there) != 0 || there < 6 * LIBPQ_READ)
+        return 2;
+    return there / 2 / LIBPQ_READ;
+}
+
 static enum err wait_readable(struct store_stream *st, int64_t deadline_us, struct fault *f)
 {
     int64_t now = world_mono_us();
@@ -362,10 +380,9 @@ static enum err wait_readable(struct store_stream *st, int64_t deadline_us, stru
     st->frames = 0;
     if (busy)
         world_sleep_us(PACE_US);
-    if (poll(&p, 1, ms) < 0 && errno != EINTR)
+    if (poll(&p, 1, busy ? 0 : ms) < 0 && errno != EINTR)
         return fault_set(f, ERR_SOURCE_LOST, "forward stream: %s", strerror(errno));
-    if (PQconsumeInput(st->pg->conn) != 1)
-        return lost(st, f);
+    st->takes = takes_of(st, busy);
     return ERR_OK;
 }
 
