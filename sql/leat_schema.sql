@@ -32,6 +32,7 @@ CREATE TABLE IF NOT EXISTS leat.copy (
     rows bigint NOT NULL DEFAULT 0,
     copied boolean NOT NULL DEFAULT false,
     indexed boolean NOT NULL DEFAULT false,
+    built boolean NOT NULL DEFAULT false,
     pass integer,
     joined pg_lsn,
     filenode bigint,

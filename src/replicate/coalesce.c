@@ -435,6 +435,15 @@ static enum err add_change(struct work *w, const struct txn *t, const struct cha
     return ERR_OK;
 }
 
+/* The last part of a transaction larger than a part commits what all its parts touched; only its own keys are known here. */
+static bool follows_part(const struct batch_rivals *rivals)
+{
+    for (size_t i = 0; i < rivals->count; i++)
+        if (!rivals->list[i]->begins)
+            return true;
+    return false;
+}
+
 enum err batch_finish(struct batch *b, const struct router *router, const struct batch_rivals *rivals, struct fault *f)
 {
     struct work w = {.b = b, .router = router, .rivals = rivals};
@@ -444,8 +453,7 @@ enum err batch_finish(struct batch *b, const struct router *router, const struct
 
     w.section.tail = &w.section.first;
     batch_expect_keys(b, 2 * changes);
-    if (!b->begins || !b->completes)
-        b->exclusive = true;
+    b->exclusive = !b->begins || !b->completes || follows_part(rivals);
     for (uint32_t i = 0; i < b->parcel_count && err == ERR_OK; i++)
         for (const struct txn *t = b->parcels[i]->txns; t != NULL && err == ERR_OK; t = t->next)
             for (const struct change *c = t->changes; c != NULL && err == ERR_OK; c = c->next)

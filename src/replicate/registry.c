@@ -209,6 +209,7 @@ enum err registry_restore(struct registry *r, const struct copy_records *records
         struct rtable *t = registry_find(r, records->list[i].table_oid);
         if (t == NULL)
             continue; /* dropped on the source since */
+        t->built = records->list[i].built;
         if (records->list[i].snapshot[0] == '\0') { /* to be copied: PLANNED, as the attempt it says */
             t->attempt = records->list[i].attempt;
             continue;
@@ -223,7 +224,9 @@ enum err registry_restore(struct registry *r, const struct copy_records *records
 
 static struct rtable *item_table(const struct registry *r, const struct build_item *item)
 {
-    return item->table_oid != 0 ? registry_find(r, item->table_oid) : NULL;
+    struct rtable *t = item->table_oid != 0 ? registry_find(r, item->table_oid) : NULL;
+
+    return t != NULL && !(t->built && rtable_state(t) < TABLE_INDEXED) ? t : NULL; /* copied again: they stand */
 }
 
 static void add_items(struct registry *r, const struct build_post *post, enum build_phase phase)

@@ -36,6 +36,7 @@ struct rtable {
     struct copy_record record;    /* of this attempt */
     struct snapshot snapshot;
     bool has_snapshot;
+    bool built;                   /* its keys and indexes stand, of an earlier attempt */
     int ranges_given;             /* handed to workers */
     int ranges_left;              /* not yet in */
     _Atomic bool heartbeat_seen;  /* the stream has passed H(t) */

@@ -48,6 +48,7 @@ struct copy_record {
     int64_t rows;
     bool copied;
     bool indexed;
+    bool built;                /* indexed in this attempt or an earlier one: its keys and indexes stand, under whatever name by now */
     int pass;                  /* of the join, 0: none yet */
     struct lsn joined;         /* zero: not yet */
     uint8_t *ranges_done;      /* one byte a range; only when not copied */

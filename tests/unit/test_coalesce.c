@@ -372,9 +372,34 @@ static void test_many_become_few(void **state)
     batch_free(b);
 }
 
+/* Beside the last part of a large transaction nothing runs early: what its first parts touched is not committed either. */
+static void test_nothing_beside_a_part(void **state)
+{
+    struct router router = {route, NULL};
+    struct batch_rivals none = {.count = 0};
+    struct table_state source;
+    struct batch *part;
+    struct batch *next;
+
+    (void)state;
+    seed_state = 5;
+    clear(&source);
+    part = random_batch(1, &source, 1);
+    part->begins = false;
+    next = random_batch(2, &source, 5);
+    assert_int_equal(batch_finish(part, &router, &none, NULL), ERR_OK);
+    assert_int_equal(batch_finish(next, &router, &(struct batch_rivals){.list = {part}, .count = 1}, NULL), ERR_OK);
+    assert_non_null(next->steps);
+    for (const struct batch_step *step = next->steps; step != NULL; step = step->next)
+        assert_true(step->late);
+    batch_free(part);
+    batch_free(next);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_net_effect), cmocka_unit_test(test_late_part_waits), cmocka_unit_test(test_many_become_few)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_net_effect), cmocka_unit_test(test_late_part_waits), cmocka_unit_test(test_many_become_few),
+                                       cmocka_unit_test(test_nothing_beside_a_part)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
