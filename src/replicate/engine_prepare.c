@@ -137,16 +137,28 @@ static enum err schema(struct engine *e, bool again, struct fault *f)
 
 /* --- records --- */
 
+/* What is still to be built; nothing once all stands, and pg_restore need not be asked. */
+static enum err load_items(struct engine *e, struct fault *f)
+{
+    AUTO_CHARS *dir = schema_dir(e);
+    enum step_state finished;
+
+    TRY(e->journal->ops->step_get(e->journal, e->config_store->name, "analyze", &finished, f));
+    if (finished == STEP_DONE && registry_all(e->registry, TABLE_INDEXED))
+        return ERR_OK;
+    TRY(build_target_post(e->config_store, dir, &e->post, f));
+    registry_items(e->registry, e->post);
+    return ERR_OK;
+}
+
 static enum err load(struct engine *e, struct fault *f)
 {
     struct store_waits w = {waits_tell, e};
     struct copy_records records = {0};
-    AUTO_CHARS *dir = schema_dir(e);
     enum err err;
 
     doing(e, "reading both catalogs");
     TRY(e->store->ops->load(e->store, &e->source, &e->target, f));
-    TRY(build_target_post(e->config_store, dir, &e->post, f));
     TRY(e->store->ops->copy_records(e->store, &records, f));
     err = e->store->ops->adopt(e->store, e->source, e->target, &records, &w, f);
     if (err == ERR_OK)
@@ -155,8 +167,7 @@ static enum err load(struct engine *e, struct fault *f)
         err = registry_restore(e->registry, &records, f);
     arena_free(records.arena);
     TRY(err);
-    registry_items(e->registry, e->post);
-    return ERR_OK;
+    return load_items(e, f);
 }
 
 static enum err open_spool(struct engine *e, const char *recorded, bool *ret_made, struct fault *f)
