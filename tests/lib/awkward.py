@@ -410,6 +410,8 @@ def _execute(conn, statement):
         except FORGIVEN:
             raise
         except psycopg2.Error as e:
+            if conn.closed:
+                raise psycopg2.OperationalError(f"{e}") from e
             raise AssertionError(f"{e}in {statement[:2000]}") from e
 
 

@@ -6,14 +6,15 @@ class TooLate(AssertionError):
     """What was waited for did not come; says what, how long, and what was seen last."""
 
 
-def wait_for(condition, deadline=30.0, what="the condition", every=0.02, show=None):
+def wait_for(condition, deadline=30.0, what="the condition", every=0.02, show=None, moves=None):
     """Calls condition() until it gives something true, and returns that. TooLate after `deadline` seconds.
 
     show() (or condition's last value) is put into the error, so that a failure can be read without running it again.
-    An AssertionError inside the condition counts as "not yet".
+    An AssertionError inside the condition counts as "not yet". moves() gives how far the work is: whenever that changes,
+    the deadline counts anew.
     """
     end = time.monotonic() + deadline
-    last = None
+    last = seen = None
     while True:
         try:
             last = condition()
@@ -24,6 +25,8 @@ def wait_for(condition, deadline=30.0, what="the condition", every=0.02, show=No
             reason = repr(last)
         if last:
             return last
+        if moves and (now := moves()) != seen:
+            seen, end = now, time.monotonic() + deadline
         if time.monotonic() >= end:
             raise TooLate(f"waited {deadline:g} s for {what}; last: {show() if show else reason}")
         time.sleep(every)

@@ -113,6 +113,7 @@ def test_soak(server, migration, source, target):
                 if soak.random.random() < 0.2:
                     soak.end_long()   # before the slot is made it is waited for
                     scene.wait_following(300)   # from time to time it must come to rest
+                    scene.wait_level()
             soak.end_long()
             scene.leat.run("resume", "--yes", check=False)
             scene.wait_following(300)
