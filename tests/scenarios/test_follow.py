@@ -1,7 +1,10 @@
 """A live database is copied and followed, exactly: under load, with awkward types, across majors, and whatever is killed."""
+import psycopg2
+import psycopg2.extras
 import pytest
 
 from follow import Scene
+from wait import wait_for
 
 PAIRS = [(13, 17), (10, 15), (15, 15), (15, 18)]
 
@@ -48,3 +51,25 @@ def test_interrupted_run_resumes(server, migration):
         scene.start()
         scene.wait_following()
         scene.finish()
+
+
+@pytest.mark.parametrize("name,others", [("leat: forward stream", False), ("somebody", True)])
+def test_a_walsender_left_behind_holds_the_slot(server, migration, name, others):
+    """Our own, of an engine that was killed: ended. Somebody else's: named, and waited for."""
+    with Scene(server, migration, 15, 17, awkwardly=False) as scene:
+        scene.start()
+        scene.wait_following()
+        slot = scene.old.one("select slot_name from pg_replication_slots")
+        scene.leat.run("stop")
+        conn = psycopg2.connect(scene.source, application_name=name, connection_factory=psycopg2.extras.LogicalReplicationConnection)
+        cur = conn.cursor()
+        wait_for(lambda: not scene.old.one("select active from pg_replication_slots"), 30, "the slot to be free")
+        cur.start_replication(slot, options={"proto_version": "1", "publication_names": slot})
+        scene.start()
+        if others:
+            wait_for(lambda: "is active for PID" in scene.leat.logs(), 40, "the holder to be named", show=scene.leat.logs)
+            assert scene.old.one("select active from pg_replication_slots")
+            conn.close()
+        scene.load.wait_commits(50)
+        scene.finish()
+        conn.close()

@@ -21,7 +21,9 @@
 #include <stdlib.h>
 #include <sys/ioctl.h>
 
+#include "base/log.h"
 #include "base/world.h"
+#include "sql_embedded.h"
 #include "store/postgres/names.h"
 #include "store/postgres/pg.h"
 #include "store/postgres/streamed.h"
@@ -34,6 +36,8 @@
 #define PACE_US ((int64_t)1000)            /* then they are left to gather for so long */
 #define STEADY_RATE ((int64_t)2000)        /* frames a second: several transactions come within the next turn */
 #define STEADY_US ((int64_t)3000)          /* and are taken together: a fifth of the wake-ups and commits, for 3 ms of lag */
+#define SLOT_PATIENCE_US ((int64_t)10000000)
+#define PURPOSE "forward stream"
 #define LIBPQ_READ ((int)16384)            /* what one PQconsumeInput takes at most, unless a row was larger */
 
 struct store_stream {
@@ -62,7 +66,7 @@ struct store_stream {
     int takes;                 /* how often the socket may still be read in this turn */
 };
 
-static enum err start(struct store_stream *st, struct lsn from, struct fault *f)
+static enum err start_once(struct store_stream *st, struct lsn from, struct fault *f)
 {
     char slot[NAME_SIZE];
     char publication[NAME_SIZE];
@@ -82,6 +86,32 @@ static enum err start(struct store_stream *st, struct lsn from, struct fault *f)
     return ERR_OK;
 }
 
+static enum err end_older_walsender(const struct store *s, struct fault *f)
+{
+    AUTO(pg) *pg = NULL;
+    char slot[NAME_SIZE];
+    const char *params[] = {name_slot(s, slot), "leat: " PURPOSE};
+
+    TRY(pg_connect(s->store->source, SIDE_SOURCE, "forward stream's start", &pg, f));
+    return pg_query(pg, SQL_END_OLD_WALSENDER, 2, params, NULL, f);
+}
+
+/* The walsender of an engine that was killed may be deep in a large transaction, and hold the slot until it looks up. */
+static enum err start(struct store_stream *st, struct lsn from, struct fault *f)
+{
+    int64_t deadline = world_mono_us() + SLOT_PATIENCE_US;
+    enum err err;
+
+    while ((err = start_once(st, from, f)) == ERR_BUSY && world_mono_us() < deadline && !atomic_load(st->store->stop)) {
+        struct fault ignored = {0};
+        fault_clear(f);
+        if (end_older_walsender(st->store, &ignored) != ERR_OK)
+            log_fault(LOG_INFO, st->store->name, &ignored);
+        world_sleep_us(50000);
+    }
+    return err;
+}
+
 enum err pg_stream_open(struct store *s, struct lsn from, struct store_stream **ret, struct fault *f)
 {
     struct store_stream *st = mem_alloc(sizeof *st);
@@ -90,7 +120,7 @@ enum err pg_stream_open(struct store *s, struct lsn from, struct store_stream **
     st->store = s;
     st->decoder = pgoutput_new();
     st->replay_decoder = pgoutput_new();
-    err = pg_connect_replication(s->store->source, SIDE_SOURCE, "forward stream", &st->pg, f);
+    err = pg_connect_replication(s->store->source, SIDE_SOURCE, PURPOSE, &st->pg, f);
     if (err == ERR_OK)
         err = start(st, from, f);
     if (err != ERR_OK) {
