@@ -263,11 +263,11 @@ void pg_lane_rollback(struct store_lane *l)
 {
     struct fault ignored = {0};
 
+    l->open = false; /* without a session there is no transaction either, and the next statement says so */
     if (l->pg->conn == NULL || PQstatus(l->pg->conn) != CONNECTION_OK)
         return;
     (void)lane_land(l, &ignored);
     PQclear(PQexec(l->pg->conn, "ROLLBACK"));
-    l->open = false;
     lane_forget_failed(l);
 }
 

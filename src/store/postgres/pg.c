@@ -129,7 +129,7 @@ enum err pg_fault(struct pg *pg, const PGresult *r, const char *sql, struct faul
     const char *primary = r != NULL ? PQresultErrorField(r, PG_DIAG_MESSAGE_PRIMARY) : NULL;
     enum err err = class_of_state(state, pg->side);
 
-    if (PQstatus(pg->conn) != CONNECTION_OK)
+    if (PQstatus(pg->conn) != CONNECTION_OK || state[0] == '\0') /* no word of the server's: what became of the statement is not known */
         err = pg->side == SIDE_SOURCE ? ERR_SOURCE_LOST : ERR_TARGET_LOST;
     if (primary == NULL)
         return fault_set(f, err, "%s %s: %s", side_name(pg->side), pg->database, PQerrorMessage(pg->conn));
