@@ -76,3 +76,25 @@ struct parcel *parcel_split(struct parcel *p, struct txn *t)
     parcel_count(p);
     return before;
 }
+
+size_t parcel_drop_passed(struct parcel *p, struct lsn *passed)
+{
+    size_t dropped = 0;
+
+    p->tail = &p->txns;
+    for (struct txn *t = p->txns, *next; t != NULL; t = next) {
+        next = t->next;
+        if (lsn_lt(t->commit, *passed)) {
+            dropped++;
+            continue;
+        }
+        if (t->last)
+            *passed = lsn_max(*passed, t->end);
+        *p->tail = t;
+        p->tail = &t->next;
+    }
+    *p->tail = NULL;
+    if (dropped > 0)
+        parcel_count(p);
+    return dropped;
+}

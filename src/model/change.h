@@ -98,6 +98,9 @@ struct txn *parcel_add_txn(struct parcel *p, uint32_t xid, bool first);
 void txn_add_change(struct parcel *p, struct txn *t, struct change *c);
 /* Takes what stands before t out of p, as a parcel that borrows its memory: p must be freed after it. t is in p, and not its first. */
 struct parcel *parcel_split(struct parcel *p, struct txn *t);
+/* Takes out what a parcel before it has brought: every transaction (part) that commits before *passed, which moves on to the end of
+ * the last whole one. Gives how many were taken out. */
+size_t parcel_drop_passed(struct parcel *p, struct lsn *passed);
 AUTO_DEFINE(parcel)
 
 static inline bool value_same(const struct value *a, const struct value *b)

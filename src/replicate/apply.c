@@ -12,7 +12,9 @@
  *  1. Batch n+1 sends COMMIT only after batch n's COMMIT has returned: the target is a prefix of the source's commits.
  *  2. What touches a key of an uncommitted batch waits for its commit.
  *  3. A transaction larger than a part keeps its lane, alone, from its first part to its last.
- *  4. A transaction ending at or before `start` is not applied; one ending at or before a table's `joined` is not applied to it. */
+ *  4. A transaction ending at or before `start` is not applied; one ending at or before a table's `joined` is not applied to it.
+ *  5. Of what comes twice (a slot sends again, from behind what the backlog held) nothing is taken twice: only what commits after
+ *     all that was taken before. */
 #include "replicate/apply.h"
 
 #include <stdlib.h>
@@ -45,6 +47,7 @@ struct apply {
     struct ddl *ddl;
     struct queue *in;
     struct lsn start;
+    struct lsn passed;       /* the end of the last whole transaction taken from the queue */
     pthread_t dispatcher;
     bool dispatcher_started;
     pthread_mutex_t lock;
@@ -435,14 +438,24 @@ static bool in_flight(struct apply *a)
     return yes;
 }
 
+static struct parcel *take(struct apply *a, int64_t deadline_us)
+{
+    struct parcel *p = queue_take(a->in, deadline_us, NULL);
+    size_t dropped = p != NULL ? parcel_drop_passed(p, &a->passed) : 0;
+
+    if (dropped > 0)
+        log_line(LOG_INFO, a->store->name, "%zu transactions came a second time and were left out", dropped);
+    return p;
+}
+
 /* What is queued. It pays to wait for more while another batch is in flight, or while the stream runs full: the larger the
  * batch, the less it costs. */
 static struct parcel *more(struct apply *a, bool more_soon, int64_t patience)
 {
-    struct parcel *p = queue_take(a->in, 0, NULL);
+    struct parcel *p = take(a, 0);
 
     while (p == NULL && !queue_closed(a->in) && (in_flight(a) || (more_soon && world_mono_us() < patience)))
-        p = queue_take(a->in, world_mono_us() + GATHER_TURN_US, NULL);
+        p = take(a, world_mono_us() + GATHER_TURN_US);
     return p;
 }
 
@@ -598,7 +611,7 @@ static void *dispatcher_thread(void *arg)
             continue;
         }
         free_done(a);
-        p = queue_take(a->in, world_mono_us() + 20000, NULL);
+        p = take(a, world_mono_us() + 20000);
         if (p == NULL && queue_closed(a->in))
             break;
         if (p != NULL && on_parcel(a, p, &f) != ERR_OK) {

@@ -1,7 +1,8 @@
 /* replicate/reader.c — see reader.h.
  *
  * One thread both fills the backlog and takes from it, so that "through" needs no agreement: nothing was read that is not in it,
- * and it has nothing left. It goes past the backlog only after that has been so for a while, with the queue nearly empty and the
+ * and it has nothing left. (A slot that fell back, its server having crashed, may send again what is in it after that: the
+ * dispatcher takes nothing twice.) It goes past the backlog only after that has been so for a while, with the queue nearly empty and the
  * target keeping up: a target that is merely slow would fill the queue at once, and the source would wait for it again. */
 #include "replicate/reader.h"
 

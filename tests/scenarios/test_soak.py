@@ -42,6 +42,14 @@ class Soak:
             self.scene.leat.run("resume", "shop", "--arm-again", "--yes")
             self.scene.leat.run("start", "--yes", check=False)
 
+    def mind_ledger(self):
+        """A row that surprised: said at once, near its cause."""
+        try:
+            rows = self.scene.new.sql("select at, position, table_name, kind, why, left(old_row, 200), left(new_row, 200) from leat.ledger order by id limit 20", db="shop")
+        except psycopg2.Error:
+            return   # the target is away, or has no ledger yet
+        assert not rows, "\n".join(map(str, rows)) + self.scene.story() + "\n".join(str(e) for e in self.scene.leat.run("events").events[-150:])
+
     def note(self, text):
         print(f"{time.strftime('%H:%M:%S')} {text}", flush=True)
 
@@ -49,7 +57,9 @@ class Soak:
         act = self.random.choices([a for _, a in self.acts], [w for w, _ in self.acts])[0]
         self.note(act.__name__)
         act()
+        self.mind_ledger()
         self.scene.load.wait_commits(self.random.choice((1, 20, 100)), deadline=120)
+        self.mind_ledger()
 
     def kill_engine(self):
         self.scene.kill_engines(self.random.choice((1, 1, 3)))

@@ -1,5 +1,7 @@
 """The target goes away: the stream goes on, onto this machine; the target comes back: it gets what it lacks, exactly."""
+import os
 import shutil
+import signal
 
 import pytest
 
@@ -120,3 +122,32 @@ def test_target_restored_from_an_older_backup(server, migration):
         scene.leat.run("start", "--yes", check=False)   # it may have stopped before start returned, which start then says
         fault = scene.leat.wait_status(lambda s: s["stores"][0]["fault"], 30, "the store to stop")["stores"][0]["fault"]
         assert fault["code"] == "target-behind"
+
+
+def test_a_slot_that_sends_again_what_was_kept(server, migration):
+    """The source crashes, its slot falls back, and sends slowly: what the backlog held comes again behind it."""
+    with Scene(server, migration, 15, 17, seed=13) as scene:
+        scene.outages = True
+        scene.start()
+        scene.wait_following()
+        scene.old.sql("checkpoint")   # here the slot will be found again
+        scene.new.stop()
+        wait_away(scene)
+        scene.load.wait_commits(300)
+        wait_kept(scene, written(scene))
+        kept = scene.old.one(SLOT)
+        scene.leat.run("stop")
+        scene.old.crash()
+        scene.old.start()
+        assert scene.old.one(SLOT) < kept, "the slot did not fall back: nothing is tried here"
+        scene.new.start()
+        scene.start()
+        sender = wait_for(lambda: scene.old.sql("select pid from pg_stat_replication where application_name = 'leat: forward stream'"), 30, "a walsender")[0][0]
+        os.kill(sender, signal.SIGSTOP)
+        try:
+            wait_for(lambda: "backlog.applied" in events(scene), 30, "the backlog to be left", show=scene.leat.logs)
+        finally:
+            os.kill(sender, signal.SIGCONT)
+        scene.load.wait_commits(100)
+        scene.finish()
+        assert "came a second time" in scene.leat.logs()

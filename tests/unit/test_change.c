@@ -94,6 +94,60 @@ static void values_compare_by_content(void **state)
                  value_same(&null, &same));
 }
 
+static struct txn *txn_at(struct parcel *p, uint64_t commit, uint64_t end, bool first, bool last)
+{
+    struct txn *t = parcel_add_txn(p, 1, first);
+
+    t->commit.v = commit;
+    t->end.v = last ? end : 0;
+    t->last = last;
+    return t;
+}
+
+/* A slot sends again what it sent before, whenever it likes: it passes once. */
+static void what_came_before_is_dropped(void **state)
+{
+    struct lsn passed = {0};
+    AUTO(parcel) *one = parcel_new();
+    AUTO(parcel) *two = parcel_new();
+    AUTO(parcel) *parts = parcel_new();
+    AUTO(parcel) *again = parcel_new();
+    struct txn *third;
+
+    (void)state;
+    txn_at(one, 10, 12, true, true);
+    txn_at(one, 12, 20, true, true);
+    assert_int_equal(parcel_drop_passed(one, &passed), 0);
+    assert_int_equal(passed.v, 20);
+    txn_at(two, 10, 12, true, true);
+    txn_at(two, 12, 20, true, true);
+    third = txn_at(two, 20, 30, true, true);
+    assert_int_equal(parcel_drop_passed(two, &passed), 2);
+    assert_true(two->txns == third && third->next == NULL && two->txn_count == 1 && two->tail == &third->next);
+    txn_at(parts, 40, 0, true, false);
+    assert_int_equal(parcel_drop_passed(parts, &passed), 0);
+    assert_int_equal(passed.v, 30);
+    txn_at(again, 20, 30, true, true);
+    txn_at(again, 40, 50, false, true); /* its last part */
+    assert_int_equal(parcel_drop_passed(again, &passed), 1);
+    assert_int_equal(passed.v, 50);
+    assert_true(again->txns->commit.v == 40);
+}
+
+static void dropping_all_leaves_an_empty_parcel(void **state)
+{
+    struct lsn passed = {100};
+    AUTO(parcel) *p = parcel_new();
+
+    (void)state;
+    txn_at(p, 10, 12, true, true);
+    txn_at(p, 20, 22, true, false);
+    assert_int_equal(parcel_drop_passed(p, &passed), 2);
+    assert_true(p->txns == NULL && p->txn_count == 0 && passed.v == 100);
+    txn_at(p, 100, 110, true, true);
+    assert_true(p->txns != NULL && p->txns->next == NULL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -102,6 +156,8 @@ int main(void)
         cmocka_unit_test(transactions_are_independent),
         cmocka_unit_test(small_parcel_is_one_chunk),
         cmocka_unit_test(values_compare_by_content),
+        cmocka_unit_test(what_came_before_is_dropped),
+        cmocka_unit_test(dropping_all_leaves_an_empty_parcel),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
