@@ -36,6 +36,7 @@ CREATE TABLE IF NOT EXISTS leat.copy (
     pass integer,
     joined pg_lsn,
     filenode bigint,
+    unlogged boolean NOT NULL DEFAULT false,
     PRIMARY KEY (migration, store, table_oid));
 CREATE TABLE IF NOT EXISTS leat.ledger (
     id bigserial PRIMARY KEY,

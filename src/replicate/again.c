@@ -12,6 +12,7 @@
 
 #define ASKED_US ((int64_t)500000)
 #define EMPTIED_US ((int64_t)200000)
+#define LOGGED_US ((int64_t)1000000)
 
 enum err again_stands(struct journal *j, const char *store, const char *fact, bool *ret, struct fault *f)
 {
@@ -50,23 +51,40 @@ enum err again_note(struct engine *e, const struct copied_again *tables, size_t 
 
 /* --- tables --- */
 
+static enum err copy_again(struct engine *e, struct arena *a, const char *oids, const char *why, struct fault *f)
+{
+    struct copied_again *tables;
+    size_t count;
+
+    TRY(e->store->ops->copy_again(e->store, oids, a, &tables, &count, f));
+    return again_note(e, tables, count, why, f);
+}
+
 static enum err carry_out(struct engine *e, const char *fact, const char *why, struct fault *f)
 {
     AUTO(arena) *a = arena_new(4096);
-    struct copied_again *tables;
     const char *oids;
-    size_t count;
 
     TRY(e->journal->ops->fact_get(e->journal, e->config_store->name, fact, a, &oids, f));
     if (oids == NULL)
         return ERR_OK;
-    TRY(e->store->ops->copy_again(e->store, oids, a, &tables, &count, f));
-    TRY(again_note(e, tables, count, why, f));
+    TRY(copy_again(e, a, oids, why, f));
     return e->journal->ops->fact_set(e->journal, e->config_store->name, fact, NULL, true, f);
+}
+
+/* Their records say it until they are copied again; published they are only after this. */
+static enum err take_up_logged(struct engine *e, struct fault *f)
+{
+    AUTO(arena) *a = arena_new(4096);
+    const char *oids;
+
+    TRY(e->store->ops->logged_since(e->store, a, &oids, f));
+    return oids != NULL ? copy_again(e, a, oids, "it was unlogged when it was copied and is logged now: what was written between is in no stream", f) : ERR_OK;
 }
 
 enum err again_tables(struct engine *e, struct fault *f)
 {
+    TRY(take_up_logged(e, f));
     TRY(carry_out(e, AGAIN_ASKED, "asked for", f));
     return carry_out(e, AGAIN_EMPTIED, "its rows are in another file on the source: a TRUNCATE, which PostgreSQL 10 does not send, or a rewrite", f);
 }
@@ -149,14 +167,28 @@ static enum err look_for_emptied(struct engine *e, struct fault *f)
     return fault_set(f, ERR_ANEW, "tables were emptied or rewritten on the source");
 }
 
+static enum err look_for_logged(struct engine *e, struct fault *f)
+{
+    AUTO(arena) *a = arena_new(1024);
+    const char *oids;
+
+    TRY(e->store->ops->watcher_logged(e->watcher, a, &oids, f));
+    if (oids == NULL)
+        return ERR_OK;
+    return fault_set(f, ERR_ANEW, "tables that were unlogged are logged now");
+}
+
 enum err again_turn(struct engine *e, struct fault *f)
 {
     static int64_t asked;
     static int64_t emptied;
+    static int64_t logged;
 
     if (engine_due(&asked, ASKED_US))
         TRY(look_for_requests(e, f));
     if (engine_due(&emptied, EMPTIED_US))
         TRY(look_for_emptied(e, f));
+    if (engine_due(&logged, LOGGED_US))
+        TRY(look_for_logged(e, f));
     return ERR_OK;
 }

@@ -2,6 +2,7 @@
  *
  *   a person, or the engine --fact in the journal--> the engine ends (ERR_ANEW) --> the next one, while it prepares:
  *       tables:  their records become those of a next attempt (store->copy_again)                    --> the fact goes
+ *       logged:  a record says "copied while unlogged", the source says it is logged now: the record is the fact
  *       arming:  the target forgets every position and copy (store->forget), the spools go, the slot is made anew --> the fact goes
  *
  * Invariants

@@ -241,6 +241,19 @@ static enum err do_range(struct worker *w, const struct work *work, struct fault
     return copied(w, t, f);
 }
 
+/* Of the rows as they are now; those of the first copy get theirs all at once, when the schema is finished. Before the record, so
+ * that whatever dies, a table that counts as done has them. */
+static enum err statistics(struct worker *w, const struct rtable *t, struct fault *f)
+{
+    AUTO_CHARS *sql = NULL;
+    bool existed;
+
+    if (!t->built && !t->late)
+        return ERR_OK;
+    sql = mem_format("ANALYZE %s", t->target->qualified);
+    return ops(w->copy)->copier_statement(w->copier, sql, sql, &existed, f);
+}
+
 static enum err do_index(struct worker *w, struct rtable *t, const struct build_item *item, struct fault *f)
 {
     struct copy *c = w->copy;
@@ -258,6 +271,7 @@ static enum err do_index(struct worker *w, struct rtable *t, const struct build_
     pthread_mutex_unlock(&c->registry->lock);
     if (!last)
         return ERR_OK;
+    TRY(statistics(w, t, f));
     TRY(ops(c)->copier_indexed(w->copier, t->source->oid, f));
     pthread_mutex_lock(&c->registry->lock);
     rtable_move(c->registry, t, TABLE_INDEXED);

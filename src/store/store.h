@@ -163,6 +163,9 @@ struct store_ops {
     /* These tables (source oids, as the text of an array) are to be copied again: one durable transaction, in which their records
      * become those of a next attempt and their rows leave the ledger. Only while nothing copies or applies. The list is in the arena. */
     enum err (*copy_again)(struct store *s, const char *oids, struct arena *a, struct copied_again **ret, size_t *ret_count, struct fault *f);
+    /* Source oids (as above; NULL: none) of tables that were unlogged when they were copied and are logged now. What they are on the
+     * target is logged when it returns: a crash there would empty them. */
+    enum err (*logged_since)(struct store *s, struct arena *a, const char **ret, struct fault *f);
     /* The same for every table; and no position of any stream, nor the spool, is known on the target any more. */
     enum err (*forget)(struct store *s, struct fault *f);
     /* A spool was made: its identity is recorded, and every table that has not joined is to be copied again (what the lost spool
@@ -264,6 +267,8 @@ struct store_ops {
     /* Tables whose rows may have gone without the stream saying so: PostgreSQL 10 does not decode TRUNCATE (trap P28), but the file
      * of the rows is another then. *ret: their oids as the text of an array, in the arena; NULL: none. */
     enum err (*watcher_emptied)(struct store_watcher *w, struct arena *a, const char **ret, struct fault *f);
+    /* As logged_since, without doing anything. */
+    enum err (*watcher_logged)(struct store_watcher *w, struct arena *a, const char **ret, struct fault *f);
     enum err (*watcher_ledger)(struct store_watcher *w, int64_t *ret_count, struct fault *f);
     /* The governor's last resort: the slot goes, and with it what the source holds back. Nobody may be reading from it. */
     enum err (*watcher_drop_slot)(struct store_watcher *w, struct fault *f);

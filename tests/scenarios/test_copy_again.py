@@ -186,3 +186,41 @@ def test_lost_spool_names_its_tables(server, migration):
         scene.wait_following()
         assert [b["table"] for b in events(scene.leat, "copy.table.again")] == ["public.child"]
         scene.finish()
+
+
+LOOSE = """
+create unlogged table loose (id int primary key, x text);
+create unlogged table on_loose (id int primary key, l int references loose);
+create table spread (id int primary key, x text) partition by range (id);
+create unlogged table spread_low partition of spread for values from (0) to (10000);
+create table spread_high partition of spread for values from (10000) to (20000);
+insert into loose select g, 'first' from generate_series(1, 3000) g;
+insert into on_loose select g, g from generate_series(1, 100) g;
+insert into spread select g * 10, 'first' from generate_series(1, 1500) g;
+"""
+AGAIN_LOGGED = ["public.loose", "public.on_loose", "public.spread_low"]
+
+
+@pytest.mark.parametrize("source,target,kills", [(13, 17, 0), (15, 18, 4)])
+def test_unlogged_and_then_logged(server, migration, source, target, kills):
+    """What was written while the table was unlogged is in no stream: the table is copied again, and what comes after it follows."""
+    with Scene(server, migration, source, target, seed=51, scale=1, awkwardly=False) as scene:
+        scene.old.sql(LOOSE, db="shop")
+        scene.start()
+        scene.wait_following()
+        scene.old.sql("update loose set x = 'unseen'; insert into loose values (5000, 'unseen'); delete from on_loose where id < 50; update spread_low set x = 'unseen'", db="shop")
+        assert scene.new.one("select count(*) from loose where x = 'first'", db="shop") == 3000   # as doctor said
+        for table in ("loose", "on_loose", "spread_low"):
+            scene.old.sql(f"alter table {table} set logged", db="shop")
+            scene.old.sql(f"insert into {table} values (6003); update {table} set id = 6004 where id = 6003; delete from {table} where id = 2000", db="shop")
+        scene.kill_engines(kills)
+        for table in AGAIN_LOGGED:
+            wait_joined(scene, table, 2)
+        scene.old.sql("insert into loose values (7000, 'late'); update on_loose set l = 7000 where id = 70; insert into spread values (7001, 'late')", db="shop")
+        scene.wait_following()
+        said = [b["table"] for b in events(scene.leat, "copy.table.again") if "unlogged" in b["why"]]
+        assert sorted(set(said)) == AGAIN_LOGGED, said
+        scene.finish()
+        assert scene.new.one("select count(*) from pg_class where relpersistence = 'u'", db="shop") == 0
+        stats = "select most_common_vals::text from pg_stats where tablename = 'loose' and attname = 'x'"
+        assert scene.new.one(stats, db="shop") == "{unseen}"   # of the rows as they are, not as they were

@@ -13,6 +13,9 @@
 #include "sql_embedded.h"
 #include "store/postgres/names.h"
 
+#define LOGGED_LOCK_MS 1000
+#define LOGGED_PATIENCE_US ((int64_t)30000000)
+
 static enum err begin(struct store *s, struct pg **ret, struct fault *f)
 {
     AUTO(pg) *pg = NULL;
@@ -151,5 +154,72 @@ enum err pg_emptied(struct store *s, struct pg *source, struct pg *target, struc
     compare_files(then, now, &changed);
     if (changed.len > 0)
         *ret = arena_format(a, "{%s}", buf_cstr(&changed));
+    return ERR_OK;
+}
+
+/* --- unlogged tables that are logged by now (trap P21) --- */
+
+enum err pg_logged_since(struct store *s, struct pg *source, struct pg *target, struct arena *a, const char **ret, struct fault *f)
+{
+    const char *params[] = {s->migration, s->name};
+    const char *copied;
+
+    *ret = NULL;
+    TRY(pg_value(target, a, "SELECT pg_catalog.array_agg(table_oid)::text FROM leat.copy WHERE migration = $1 AND store = $2 AND unlogged", 2, params, &copied, f));
+    return copied != NULL ? pg_value(source, a, SQL_LOGGED_SINCE, 1, &copied, ret, f) : ERR_OK;
+}
+
+/* Those that can be now: not one that refers to a table still unlogged. */
+static enum err log_some(struct pg *target, const PGresult *unlogged, bool *ret_any, struct fault *ret_refused, struct fault *f)
+{
+    bool any = false;
+
+    for (int i = 0; i < PQntuples(unlogged); i++) {
+        struct fault why = {0};
+        AUTO_CHARS *sql = mem_format("ALTER TABLE %s SET LOGGED", PQgetvalue(unlogged, i, 0));
+        enum err err = pg_exec_patiently(target, sql, LOGGED_LOCK_MS, LOGGED_PATIENCE_US, &why);
+        if (err == ERR_TARGET_SQL)
+            *ret_refused = why;
+        else if (err != ERR_OK)
+            return fault_set(f, err, "making %s logged on the target, as it is on the source: %s", PQgetvalue(unlogged, i, 0), why.why);
+        any = any || err == ERR_OK;
+    }
+    *ret_any = any;
+    return ERR_OK;
+}
+
+/* Foreign keys give an order, which is found by trying: each round logs at least one. */
+static enum err log_on_target(struct store *s, struct pg *target, const char *oids, struct fault *f)
+{
+    const char *params[] = {s->migration, s->name, oids};
+
+    for (;;) {
+        AUTO_RESULT *unlogged = NULL;
+        struct fault refused = {0};
+        bool any = false;
+        TRY(pg_query(target, SQL_COPY_UNLOGGED, 3, params, &unlogged, f));
+        if (PQntuples(unlogged) == 0)
+            return ERR_OK;
+        TRY(log_some(target, unlogged, &any, &refused, f));
+        if (!any) {
+            *f = refused;
+            return f->code;
+        }
+    }
+}
+
+enum err pg_store_logged_since(struct store *s, struct arena *a, const char **ret, struct fault *f)
+{
+    AUTO(pg) *source = NULL;
+    AUTO(pg) *target = NULL;
+    const char *oids;
+
+    TRY(pg_connect(s->store->source, SIDE_SOURCE, "again", &source, f));
+    TRY(pg_connect(s->store->target, SIDE_TARGET, "again", &target, f));
+    TRY(pg_circle_enter(target, s, f));
+    TRY(pg_logged_since(s, source, target, a, &oids, f));
+    if (oids != NULL)
+        TRY_WITH(log_on_target(s, target, oids, f), f, "making tables logged on the target, as they are on the source");
+    *ret = oids;
     return ERR_OK;
 }

@@ -10,5 +10,8 @@ MUST_USE enum err pg_store_forget(struct store *s, struct fault *f);
 MUST_USE enum err pg_store_spool_record(struct store *s, const char *identity, struct arena *a, struct copied_again **ret, size_t *ret_count, struct fault *f);
 /* Tables whose rows are in another file than when they were copied, on a source that does not decode TRUNCATE. */
 MUST_USE enum err pg_emptied(struct store *s, struct pg *source, struct pg *target, struct arena *a, const char **ret, struct fault *f);
+/* Tables that were unlogged when they were copied and are logged now: source oids as the text of an array, NULL for none. */
+MUST_USE enum err pg_logged_since(struct store *s, struct pg *source, struct pg *target, struct arena *a, const char **ret, struct fault *f);
+MUST_USE enum err pg_store_logged_since(struct store *s, struct arena *a, const char **ret, struct fault *f);
 
 #endif

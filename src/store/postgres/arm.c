@@ -203,11 +203,12 @@ static bool is_published(const PGresult *r, int *row, const struct table *t)
     return false;
 }
 
+/* Not one that is only to be copied: it may have been published a moment before an engine died. */
 static bool is_recorded(const struct copy_records *records, uint32_t oid)
 {
     for (size_t i = 0; i < records->count; i++)
         if (records->list[i].table_oid == oid)
-            return true;
+            return records->list[i].snapshot[0] != '\0';
     return false;
 }
 

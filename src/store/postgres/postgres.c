@@ -27,6 +27,7 @@ const struct store_ops store_postgres = {
     .target_answers = pg_store_target_answers,
     .copy_records = pg_store_copy_records,
     .copy_again = pg_store_copy_again,
+    .logged_since = pg_store_logged_since,
     .forget = pg_store_forget,
     .spool_record = pg_store_spool_record,
     .bind = pg_store_bind,
@@ -74,6 +75,7 @@ const struct store_ops store_postgres = {
     .watcher_schema = pg_watcher_schema,
     .watcher_indexes = pg_watcher_indexes,
     .watcher_emptied = pg_watcher_emptied,
+    .watcher_logged = pg_watcher_logged,
     .watcher_ledger = pg_watcher_ledger,
     .watcher_drop_slot = pg_watcher_drop_slot,
 };

@@ -199,6 +199,11 @@ enum err pg_watcher_emptied(struct store_watcher *w, struct arena *a, const char
     return pg_emptied(w->store, w->source, w->target, a, ret, f);
 }
 
+enum err pg_watcher_logged(struct store_watcher *w, struct arena *a, const char **ret, struct fault *f)
+{
+    return pg_logged_since(w->store, w->source, w->target, a, ret, f);
+}
+
 enum err pg_watcher_ledger(struct store_watcher *w, int64_t *ret_count, struct fault *f)
 {
     const char *params[] = {w->store->migration, w->store->name};
