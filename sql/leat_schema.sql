@@ -37,6 +37,7 @@ CREATE TABLE IF NOT EXISTS leat.copy (
     joined pg_lsn,
     filenode bigint,
     unlogged boolean NOT NULL DEFAULT false,
+    opened timestamptz NOT NULL DEFAULT clock_timestamp(),
     PRIMARY KEY (migration, store, table_oid));
 CREATE TABLE IF NOT EXISTS leat.ledger (
     id bigserial PRIMARY KEY,

@@ -406,7 +406,7 @@ static enum err take_up(struct copy *c, struct fault *f)
             pthread_mutex_unlock(&c->registry->lock);
             continue;
         }
-        t->opened_us = world_mono_us(); /* it is older: counted from here on */
+        t->opened_us = world_mono_us() - t->record.age_us; /* the holder outlives engines, and so does what it holds back on the source */
         t->ranges_given = 0;
         t->ranges_left = 0;
         for (int k = 0; k < t->record.ranges; k++)

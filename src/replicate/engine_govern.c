@@ -8,7 +8,7 @@
  *     for limits.drop_slot_after
  *
  * The source's own standbys (limits.source_lag) slow and pause the copy alike. A snapshot older than limits.snapshot_age ends the
- * store, unless the table is named in long_snapshots. Each step is an event, and stands in the status.
+ * store, unless the table is named in long_snapshots; its age counts on over engines, as the holder keeps it over them. Each step is an event, and stands in the status.
  *
  * Invariants
  *  1. What is let go of again has less than four fifths of what made us slow down: no flutter.

@@ -44,6 +44,7 @@ struct copy_record {
     const char *snapshot_name; /* by which other sessions can share it while its holder lives; NULL: none */
     int ranges;
     int64_t pages;             /* the table's when the ranges were drawn: they stay where they were drawn */
+    int64_t age_us;            /* since it was written, by the target's clock, when it was read */
     int64_t filenode;          /* the source's file of its rows under that snapshot; 0: not known */
     int64_t rows;
     bool copied;

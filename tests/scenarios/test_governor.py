@@ -91,6 +91,30 @@ def test_snapshot_age(server, migration, named):
     assert old.one("select count(*) from pg_stat_activity where application_name like 'leat: %%' and xact_start is not null") == 0
 
 
+def test_snapshot_age_counts_on_over_engines(server, migration):
+    """The holder keeps the snapshot while engines die: none of them lives as long as the limit, the snapshot does."""
+    old, new = server(15, "old"), server(17, "new")
+    dsns = old.createdb("shop"), new.createdb("shop")
+    old.sql("create function slowly(int) returns bool language sql as 'select true';"
+            " create table slow (id int primary key check (public.slowly(id)), x text); alter table slow alter x set storage plain;"
+            " insert into slow select g, repeat('x', 7000) from generate_series(1, 10000) g;"
+            " create or replace function slowly(int) returns bool language plpgsql as $$begin perform pg_sleep(0.005); return true; end$$", db="shop")
+    m = migration({"shop": dsns}, extra="limits:\n  snapshot_age: 10s\n")
+    m.run("start", "--yes")
+    wait_for(lambda: new.one("select to_regclass('leat.copy') is not null", db="shop"), 30, "the records", show=m.logs)
+
+    def held():
+        found = new.sql("select snapshot_name, extract(epoch from clock_timestamp() - opened) from leat.copy where table_name = 'public.slow' and snapshot_name is not null", db="shop")
+        return found[0] if found else (None, 0)
+    name = wait_for(lambda: held()[0], 30, "the snapshot to be held", show=m.logs)
+    for age in (3, 8):
+        wait_for(lambda: held()[1] > age and m.pids("engine"), 30, "an engine to kill", show=m.logs)
+        m.kill9("engine")
+    fault = wait_fault(m, "snapshot-age")
+    now, age = held()
+    assert "public.slow" in fault["why"] and now == name and age < 16, (fault, name, now, age)
+
+
 def test_plan_names_tables_that_would_hold_a_snapshot_too_long(server, migration):
     old, new = server(15, "old"), server(17, "new")
     dsns = old.createdb("shop"), new.createdb("shop")

@@ -189,7 +189,7 @@ static enum err write_record(struct store_copier *c, const struct table *t, cons
                     "INSERT INTO leat.copy (migration, store, table_oid, table_name, attempt, snapshot, snapshot_name, ranges, pages, filenode, unlogged)"
                     " VALUES (%s, %s, %u, %s, %d, %s, %s, %d, %" PRId64 ", nullif(%" PRId64 ", 0), %s)"
                     " ON CONFLICT (migration, store, table_oid) DO UPDATE SET table_name = excluded.table_name, attempt = excluded.attempt, snapshot = excluded.snapshot,"
-                    " snapshot_name = excluded.snapshot_name, ranges = excluded.ranges, pages = excluded.pages, filenode = excluded.filenode, unlogged = excluded.unlogged, rows = 0, copied = false, indexed = false, pass = NULL, joined = NULL",
+                    " snapshot_name = excluded.snapshot_name, ranges = excluded.ranges, pages = excluded.pages, filenode = excluded.filenode, unlogged = excluded.unlogged, opened = excluded.opened, rows = 0, copied = false, indexed = false, pass = NULL, joined = NULL",
                     pg_quote_literal(a, c->store->migration), pg_quote_literal(a, c->store->name), t->oid, pg_quote_literal(a, full), r->attempt, pg_quote_literal(a, r->snapshot),
                     r->snapshot_name != NULL ? pg_quote_literal(a, r->snapshot_name) : "NULL", r->ranges, r->pages, r->filenode, t->unlogged ? "true" : "false");
 }

@@ -171,6 +171,7 @@ static void read_record(PGresult *r, int row, struct arena *a, struct copy_recor
     ret->table_name = arena_strdup(a, pg_get(r, row, 11));
     ret->filenode = PQgetisnull(r, row, 12) ? 0 : pg_get_int(r, row, 12);
     ret->built = pg_get_bool(r, row, 13);
+    ret->age_us = pg_get_int(r, row, 14);
     ret->ranges_done = arena_zalloc(a, (size_t)ret->ranges + 1);
 }
 
@@ -211,8 +212,8 @@ enum err pg_store_copy_records(struct store *s, struct copy_records *ret, struct
     const char *of_copy[] = {s->migration, name_stream(s, STREAM_COPY, stream)};
 
     TRY(pg_connect(s->store->target, SIDE_TARGET, "facts", &pg, f));
-    TRY(pg_query(pg, "SELECT table_oid, attempt, snapshot, snapshot_name, ranges, rows, copied, indexed, pass, joined, pages, table_name, filenode, built OR indexed FROM leat.copy WHERE migration = $1 AND store = $2", 2,
-                 params, &r, f));
+    TRY(pg_query(pg, "SELECT table_oid, attempt, snapshot, snapshot_name, ranges, rows, copied, indexed, pass, joined, pages, table_name, filenode, built OR indexed,"
+                     " (1000000 * extract(epoch FROM clock_timestamp() - opened))::int8 FROM leat.copy WHERE migration = $1 AND store = $2", 2, params, &r, f));
     TRY(find_last_pass(pg, s, &ret->last_pass, f));
     TRY(pg_query(pg, "SELECT p.lane FROM leat.progress p WHERE p.migration = $1 AND p.stream = $2", 2, of_copy, &marks, f));
     ret->arena = arena_new(65536);
