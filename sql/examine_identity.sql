@@ -1,4 +1,5 @@
--- Tables whose old rows could not be told apart: no key, one that is DEFERRABLE, or none wanted (traps P6, P34).
+-- Tables whose old rows could not be told apart: no key, one that is DEFERRABLE, or none wanted (traps P6, P34); the statement that
+-- gives them an identity; what stands now, as the statement that brings it back. What doctor says and what arming does is this.
 SELECT n.nspname, c.relname,
     CASE WHEN c.relreplident = 'n' THEN 'its replica identity is NOTHING'
         WHEN c.relreplident = 'i' THEN 'the index of its replica identity is gone or invalid'
@@ -7,7 +8,9 @@ SELECT n.nspname, c.relname,
     || CASE WHEN u.name IS NULL THEN ', and no unique index over NOT NULL columns'
         ELSE '; its unique index ' || quote_ident(u.name) || ' can serve' END,
     format('ALTER TABLE %I.%I REPLICA IDENTITY ', n.nspname, c.relname)
-    || CASE WHEN u.name IS NULL THEN 'FULL' WHEN u.key THEN 'DEFAULT' ELSE 'USING INDEX ' || quote_ident(u.name) END
+    || CASE WHEN u.name IS NULL THEN 'FULL' WHEN u.key THEN 'DEFAULT' ELSE 'USING INDEX ' || quote_ident(u.name) END,
+    format('ALTER TABLE %I.%I REPLICA IDENTITY ', n.nspname, c.relname) || CASE c.relreplident WHEN 'd' THEN 'DEFAULT' ELSE 'NOTHING' END,
+    c.oid
 FROM pg_catalog.pg_class c
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 LEFT JOIN pg_catalog.pg_index i ON i.indrelid = c.oid AND i.indisvalid

@@ -13,6 +13,11 @@ CREATE TABLE IF NOT EXISTS leat.mark (
     attempt bigint NOT NULL,
     token bigint NOT NULL,
     PRIMARY KEY (migration, store, attempt));
+CREATE TABLE IF NOT EXISTS leat.identity (
+    table_oid oid PRIMARY KEY,
+    given text NOT NULL,
+    undo text NOT NULL,
+    at timestamptz NOT NULL DEFAULT clock_timestamp());
 CREATE TABLE IF NOT EXISTS leat.lease (
     migration text NOT NULL,
     store text NOT NULL,

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "store/postgres/identity.h"
 #include "store/postgres/inventory.h"
 
 const struct pilot_step pilot_steps[] = {
@@ -19,11 +20,6 @@ const size_t pilot_step_count = sizeof pilot_steps / sizeof *pilot_steps;
 
 /* --- what the source holds --- */
 
-static bool lacks_key(const struct table *t)
-{
-    return t->identity != IDENTITY_FULL && t->identity_index == NULL;
-}
-
 static bool copies_too_long(const struct pilot_plan_store *s, const struct table *t, int64_t snapshot_age_us)
 {
     return t->bytes / PLAN_COPY_RATE > snapshot_age_us / 1000000 && !config_exempts(s->config, t->schema, t->name);
@@ -34,7 +30,6 @@ static void take_catalog(struct pilot_plan *p, struct pilot_plan_store *s, const
     const struct table *largest = NULL;
 
     s->long_copies = arena_alloc(p->arena, (c->table_count + 1) * sizeof *s->long_copies);
-    s->without_key = arena_alloc(p->arena, (c->table_count + 1) * sizeof *s->without_key);
     s->table_count = c->table_count;
     s->sequence_count = c->sequence_count;
     for (size_t i = 0; i < c->table_count; i++) {
@@ -46,13 +41,23 @@ static void take_catalog(struct pilot_plan *p, struct pilot_plan_store *s, const
             largest = t;
         if (copies_too_long(s, t, snapshot_age_us))
             s->long_copies[s->long_copy_count++] = arena_format(p->arena, "%s.%s", t->schema, t->name);
-        if (lacks_key(t))
-            s->without_key[s->without_key_count++] = arena_format(p->arena, "%s.%s", t->schema, t->name);
     }
     if (largest != NULL) {
         s->largest = arena_format(p->arena, "%s.%s", largest->schema, largest->name);
         s->largest_bytes = largest->bytes;
     }
+}
+
+static enum err take_identities(struct pilot_plan *p, struct pilot_plan_store *s, struct pg *pg, const struct catalog *c, struct fault *f)
+{
+    static const char clause[] = "REPLICA IDENTITY ";
+    struct identity_wanted *wanted;
+
+    TRY(pg_identity_wanted(pg, c, p->arena, &wanted, &s->without_key_count, f));
+    s->without_key = arena_alloc(p->arena, (s->without_key_count + 1) * sizeof *s->without_key);
+    for (size_t i = 0; i < s->without_key_count; i++)
+        s->without_key[i] = arena_format(p->arena, "%s.%s (%s)", wanted[i].table->schema, wanted[i].table->name, strstr(wanted[i].give, clause) + sizeof clause - 1);
+    return ERR_OK;
 }
 
 static enum err look_at(struct pilot_plan *p, struct pilot_plan_store *s, int64_t snapshot_age_us, struct fault *f)
@@ -63,6 +68,7 @@ static enum err look_at(struct pilot_plan *p, struct pilot_plan_store *s, int64_
     TRY(pg_connect(s->config->source, SIDE_SOURCE, "plan", &pg, f));
     TRY(pg_catalog_load(pg, s->config, &catalog, f));
     take_catalog(p, s, catalog, snapshot_age_us);
+    TRY(take_identities(p, s, pg, catalog, f));
     s->seen = true;
     return ERR_OK;
 }

@@ -27,7 +27,7 @@ struct pilot_plan_store {
     double rows;              /* the server's estimate */
     const char *largest;      /* "public.orders", NULL: no table */
     int64_t largest_bytes;
-    const char **without_key; /* tables that get REPLICA IDENTITY FULL */
+    const char **without_key; /* tables that get another REPLICA IDENTITY: "public.t (FULL)" */
     size_t without_key_count;
     const char **long_copies; /* tables whose copy is likely to hold its snapshot beyond limits.snapshot_age, and that are not named as exempt */
     size_t long_copy_count;

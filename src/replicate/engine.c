@@ -107,6 +107,15 @@ static void note_end(struct engine *e, const struct fault *f)
     json_decref(o);
 }
 
+/* The change that stops us may have been the dropping of a key: the source's users are not to wait until a person comes. */
+static void leave_identities(struct engine *e)
+{
+    struct fault f = {0};
+
+    if (e->source != NULL && e->watcher != NULL && engine_mind_identities(e, &f) != ERR_OK)
+        log_fault(LOG_WARN, e->config_store->name, &f);
+}
+
 int engine_main(const struct config *c, const char *state_dir, const char *store, int64_t pilot_token, bool consent)
 {
     struct engine e = {.config = c, .config_store = config_store_find(c, store), .state_dir = state_dir, .consent = consent};
@@ -129,6 +138,8 @@ int engine_main(const struct config *c, const char *state_dir, const char *store
         log_fault(LOG_ERROR, store, &f);
     if (e.store != NULL && !err_is_transient(err))
         e.store->ops->quit(e.store);
+    if (err == ERR_DDL)
+        leave_identities(&e);
     if (e.ddl != NULL && err == ERR_DDL)
         ddl_show(e.ddl, f.todo);
     if (e.ddl != NULL)

@@ -77,6 +77,8 @@ void engine_write_fault(const char *state_dir, const char *store, const struct f
 void engine_clear_fault(const char *state_dir, const char *store);
 /* engine_watch.c: one turn of the engine's own loop. */
 MUST_USE enum err engine_turn(struct engine *e, struct fault *f);
+/* Tables that lost their key are given another identity on the source. */
+MUST_USE enum err engine_mind_identities(struct engine *e, struct fault *f);
 /* Whether `every` has passed since *last; then *last is now. */
 bool engine_due(int64_t *last, int64_t every);
 /* First the record, then the source. */

@@ -105,7 +105,7 @@ static enum err arm(struct engine *e, bool again, struct fault *f)
 
     (void)again;
     if (!e->consent)
-        return fault_set(f, ERR_CONSENT, "store %s: publication, slot and schema leat are to be made on the source, and tables without a key get REPLICA IDENTITY FULL", e->config_store->name);
+        return fault_set(f, ERR_CONSENT, "store %s: publication, slot and schema leat are to be made on the source, and tables without a key get another REPLICA IDENTITY (`leat plan` lists them)", e->config_store->name);
     doing(e, "arming the stream on the source");
     TRY(e->store->ops->load(e->store, &source, NULL, f));
     TRY(e->store->ops->arm(e->store, source, true, &w, f));

@@ -9,6 +9,7 @@
 
 #define POLL_US ((int64_t)200000)
 #define HEARTBEAT_US ((int64_t)10000000)
+#define IDENTITY_US ((int64_t)2000000)
 #define ACKNOWLEDGE_US ((int64_t)2000000)
 #define BLOCKING_LIMIT_US ((int64_t)200000)
 #define MOST_BLOCKING 64
@@ -167,6 +168,27 @@ static enum err advance_phase(struct engine *e, struct fault *f)
     return ERR_OK;
 }
 
+/* A table's key was dropped: until it has another identity its users' UPDATEs and DELETEs fail. */
+enum err engine_mind_identities(struct engine *e, struct fault *f)
+{
+    AUTO(arena) *a = arena_new(4096);
+    const char *given;
+    json_t *o;
+    char *body;
+    enum err err;
+
+    TRY(e->store->ops->watcher_identity(e->watcher, e->source, a, &given, f));
+    if (given == NULL)
+        return ERR_OK;
+    log_line(LOG_WARN, e->config_store->name, "a table lost its key; on the source: %s", given);
+    o = json_pack("{s:s}", "statements", given);
+    body = json_dumps(o, JSON_COMPACT);
+    err = e->journal->ops->append(e->journal, e->config_store->name, EVENT_IDENTITY_GIVEN, body, f);
+    free(body);
+    json_decref(o);
+    return err;
+}
+
 static enum err housekeeping(struct engine *e, struct fault *f)
 {
     uint64_t moved;
@@ -189,6 +211,7 @@ enum err engine_turn(struct engine *e, struct fault *f)
     static int64_t kept;
     static int64_t locks;
     static int64_t shown;
+    static int64_t identities;
 
     TRY(check_threads(e, f));
     TRY(again_turn(e, f));
@@ -201,6 +224,8 @@ enum err engine_turn(struct engine *e, struct fault *f)
     }
     if (engine_due(&acknowledged, ACKNOWLEDGE_US))
         TRY(engine_acknowledge(e, f));
+    if (engine_due(&identities, IDENTITY_US))
+        TRY(engine_mind_identities(e, f));
     if (engine_due(&kept, HEARTBEAT_US))
         TRY(housekeeping(e, f));
     if (engine_due(&shown, 250000))

@@ -270,6 +270,9 @@ struct store_ops {
     enum err (*watcher_emptied)(struct store_watcher *w, struct arena *a, const char **ret, struct fault *f);
     /* As logged_since, without doing anything. */
     enum err (*watcher_logged)(struct store_watcher *w, struct arena *a, const char **ret, struct fault *f);
+    /* Tables whose identity went while they were followed (its key or index dropped): their UPDATEs and DELETEs fail on the source. They
+     * are given another; *ret: the statements, a line each, in the arena; NULL: none. */
+    enum err (*watcher_identity)(struct store_watcher *w, const struct catalog *source, struct arena *a, const char **ret, struct fault *f);
     enum err (*watcher_ledger)(struct store_watcher *w, int64_t *ret_count, struct fault *f);
     /* The governor's last resort: the slot goes, and with it what the source holds back. Nobody may be reading from it. */
     enum err (*watcher_drop_slot)(struct store_watcher *w, struct fault *f);

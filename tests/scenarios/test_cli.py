@@ -101,7 +101,7 @@ def test_without_a_file_it_says_so(tmp_path):
 def test_plan_tells_and_touches_nothing(shop):
     plan = shop.run("plan").json
     store = plan["stores"][0]
-    assert store["seen"] and store["tables"] == 2 and store["without_key"] == ["public.log"] and store["bytes"] > 0
+    assert store["seen"] and store["tables"] == 2 and store["without_key"] == ["public.log (FULL)"] and store["bytes"] > 0
     changing = [s["step"] for s in plan["steps"] if s["changes_source"]]
     assert changing == ["identity", "arm"] and all(s["undo"] and s["effect"] for s in plan["steps"])
     assert not shop.state.exists() and traces(shop.old) == []

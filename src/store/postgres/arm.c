@@ -10,6 +10,7 @@
 #include "base/world.h"
 #include "sql_embedded.h"
 #include "store/postgres/ddl.h"
+#include "store/postgres/identity.h"
 #include "store/postgres/names.h"
 #include "store/postgres/pg.h"
 #include "store/postgres/prepare.h"
@@ -26,14 +27,10 @@ static bool stopped(const struct store *s)
 
 static enum err give_identity(struct pg *pg, const struct catalog *c, struct arena *a, struct fault *f)
 {
-    for (size_t i = 0; i < c->table_count; i++) {
-        const struct table *t = &c->tables[i];
-        if (t->identity == IDENTITY_FULL || t->identity_index != NULL)
-            continue;
-        TRY_WITH(pg_exec_patiently(pg, arena_format(a, "ALTER TABLE %s REPLICA IDENTITY FULL", t->qualified), LOCK_TIMEOUT_MS, PATIENCE_US, f), f,
-                 "giving %s.%s an identity", t->schema, t->name);
-    }
-    return ERR_OK;
+    struct identity_wanted *given;
+    size_t count;
+
+    return pg_identity_give(pg, c, a, &given, &count, f);
 }
 
 /* Adds tables to the publication some at a time, so that few locks are held at once and none for long. */

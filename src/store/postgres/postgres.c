@@ -76,6 +76,7 @@ const struct store_ops store_postgres = {
     .watcher_indexes = pg_watcher_indexes,
     .watcher_emptied = pg_watcher_emptied,
     .watcher_logged = pg_watcher_logged,
+    .watcher_identity = pg_watcher_identity,
     .watcher_ledger = pg_watcher_ledger,
     .watcher_drop_slot = pg_watcher_drop_slot,
 };

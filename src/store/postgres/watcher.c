@@ -6,6 +6,7 @@
 
 #include "sql_embedded.h"
 #include "store/postgres/again.h"
+#include "store/postgres/identity.h"
 #include "store/postgres/names.h"
 #include "store/postgres/pg.h"
 
@@ -202,6 +203,21 @@ enum err pg_watcher_emptied(struct store_watcher *w, struct arena *a, const char
 enum err pg_watcher_logged(struct store_watcher *w, struct arena *a, const char **ret, struct fault *f)
 {
     return pg_logged_since(w->store, w->source, w->target, a, ret, f);
+}
+
+enum err pg_watcher_identity(struct store_watcher *w, const struct catalog *source, struct arena *a, const char **ret, struct fault *f)
+{
+    AUTO_BUF text = {0};
+    struct identity_wanted *given;
+    size_t count;
+
+    *ret = NULL;
+    TRY(pg_identity_give(w->source, source, a, &given, &count, f));
+    for (size_t i = 0; i < count; i++)
+        buf_addf(&text, "%s%s", i > 0 ? "\n" : "", given[i].give);
+    if (count > 0)
+        *ret = arena_strdup(a, buf_cstr(&text));
+    return ERR_OK;
 }
 
 enum err pg_watcher_ledger(struct store_watcher *w, int64_t *ret_count, struct fault *f)

@@ -13,6 +13,7 @@ MUST_USE enum err pg_watcher_sequences(struct store_watcher *w, uint64_t *ret_mo
 MUST_USE enum err pg_watcher_blocking(struct store_watcher *w, int64_t limit_us, uint32_t *oids, size_t size, size_t *ret_count, struct fault *f);
 MUST_USE enum err pg_watcher_emptied(struct store_watcher *w, struct arena *a, const char **ret, struct fault *f);
 MUST_USE enum err pg_watcher_logged(struct store_watcher *w, struct arena *a, const char **ret, struct fault *f);
+MUST_USE enum err pg_watcher_identity(struct store_watcher *w, const struct catalog *source, struct arena *a, const char **ret, struct fault *f);
 MUST_USE enum err pg_watcher_ledger(struct store_watcher *w, int64_t *ret_count, struct fault *f);
 MUST_USE enum err pg_watcher_drop_slot(struct store_watcher *w, struct fault *f);
 
