@@ -131,7 +131,7 @@ def test_status_before_during_and_after(shop):
     assert before["stores"][0]["copy"]["tables_total"] == 0 and before["stores"][0]["authority"] == "source"
     started = shop.run("start", "--yes").json
     assert alive(started["pid"])
-    during = shop.wait_status(lambda s: s["stores"][0]["following"], 60)
+    during = shop.wait_status(lambda s: s["stores"][0]["following"] and all(g["ok"] for g in s["gates"]), 60)
     assert during["phase"] == "replicate" and during["pilot"] == started["pid"] and all(g["ok"] for g in during["gates"])
     assert {"tables_done", "tables_total", "bytes_done", "bytes_total"} <= during["stores"][0]["copy"].keys()
     text = shop.run("status", output="text").out
