@@ -15,7 +15,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "lib"))
 import servers  # noqa: E402
 from leat import Leat  # noqa: E402
 
-LIMIT = 120
+LIMIT = 180
 
 
 @pytest.fixture
