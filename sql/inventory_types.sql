@@ -1,6 +1,6 @@
 -- Every type such a column has, domains unwrapped: whether its binary form is the same on all supported versions (a builtin of
--- the list, an array of one, a domain over either; the binary form of an array names its element type by number, so an array of
--- a domain is not), and whether a cast from text would bypass the type's input function.
+-- the list, an array of one, an enum, a range over a builtin, a domain over any of these; the binary form of an array or of a
+-- composite names types by number, so one of a type of the user's is not), and whether a cast from text would bypass the type's input function.
 WITH RECURSIVE used AS (
     SELECT DISTINCT a.atttypid AS oid
     FROM pg_catalog.pg_attribute a
@@ -22,7 +22,9 @@ WITH RECURSIVE used AS (
         'int4multirange', 'int8multirange', 'nummultirange', 'tsmultirange', 'tstzmultirange', 'datemultirange'])
 )
 SELECT u.oid,
-    EXISTS (SELECT FROM stable s WHERE s.oid = u.base OR (s.typarray = u.base AND s.typarray <> 0)),
+    t.typtype = 'e'
+    OR EXISTS (SELECT FROM stable s WHERE s.oid = u.base OR (s.typarray = u.base AND s.typarray <> 0))
+    OR EXISTS (SELECT FROM pg_catalog.pg_range r JOIN stable s ON s.oid = r.rngsubtype WHERE r.rngtypid = u.base),
     NOT EXISTS (SELECT FROM pg_catalog.pg_cast k
         WHERE k.castsource = 'pg_catalog.text'::pg_catalog.regtype AND k.casttarget = u.base AND k.castmethod = 'f')
 FROM unwrapped u

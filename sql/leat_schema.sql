@@ -65,4 +65,10 @@ CREATE TABLE IF NOT EXISTS leat.ddl (
     path text,
     settings text,
     event text,
-    objects text)
+    objects text);
+CREATE TABLE IF NOT EXISTS leat.scratch (
+    id bigint NOT NULL,
+    a text,
+    b text,
+    n double precision,
+    at timestamptz)

@@ -1,4 +1,9 @@
--- $1 migration, $2 forward stream, $3 join stream: only the newest mark of each lane stays.
+-- $1 migration, $2 forward stream, $3 join stream, $4 ahead: only the newest mark of each lane stays, and of what went ahead nothing
+-- that the forward stream has passed.
+WITH passed AS (
+    DELETE FROM leat.progress a
+    WHERE a.migration = $1 AND a.stream = $4
+        AND a.position < (SELECT pg_catalog.max(m.position) FROM leat.progress m WHERE m.migration = $1 AND m.stream = $2))
 DELETE FROM leat.progress p
 WHERE p.migration = $1 AND p.stream IN ($2, $3)
     AND p.ctid <> ALL (ARRAY(

@@ -23,6 +23,7 @@ struct cli {
     const char *to;
     const char *reference;
     const char *copy_again;
+    const char *table;
     int64_t token;
     bool arm_again;
     bool yes, watch, follow, verify, man;
@@ -40,6 +41,7 @@ int cmd_resume(struct cli *c, struct fault *f);
 int cmd_pilot(struct cli *c, struct fault *f);
 int cmd_status(struct cli *c, struct fault *f);
 int cmd_events(struct cli *c, struct fault *f);
+int cmd_verify(struct cli *c, struct fault *f);
 int cmd_explain(struct cli *c, struct fault *f);
 int cmd_help(struct cli *c, struct fault *f);
 int cmd_completion(struct cli *c, struct fault *f);

@@ -35,26 +35,6 @@ static void on_interrupt(int number)
     left = 1;
 }
 
-/* A store that stopped stays so until a person acts: there is nothing to wait for. */
-static enum err stopped_store(const struct cli *c, struct fault *f)
-{
-    for (size_t i = 0; i < c->config->store_count; i++) {
-        const char *name = c->config->stores[i].name;
-        bool alive;
-        struct fault why;
-        json_t *o = pilot_store_status(c->state_dir, name, &alive);
-
-        json_decref(o);
-        pilot_store_fault(c->state_dir, name, &why);
-        if (alive || why.code == ERR_OK || why.code == ERR_INTERRUPTED || err_is_transient(why.code))
-            continue;
-        fault_add(&why, "store %s", name);
-        *f = why;
-        return why.code;
-    }
-    return ERR_OK;
-}
-
 static enum err watch_daemon(struct cli *c, struct pilot_view view, struct fault *f)
 {
     struct sigaction action = {.sa_handler = on_interrupt};
@@ -65,7 +45,7 @@ static enum err watch_daemon(struct cli *c, struct pilot_view view, struct fault
     while (!pilot_all_follow(c->config, c->state_dir)) {
         if (left)
             return fault_todo(f, ERR_INTERRUPTED, "`leat run` shows it again, `leat stop` ends it", "no longer watching; the pilot in the background goes on");
-        TRY(stopped_store(c, f));
+        TRY(pilot_stopped_store(c->config, c->state_dir, f));
         if (pilot_pid(c->state_dir) == 0)
             return fault_todo(f, ERR_GATE, "see `leat status`, then `leat start`", "the pilot in the background has ended");
         view.show(view.ctx, c->config, c->state_dir);

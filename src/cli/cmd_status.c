@@ -67,7 +67,7 @@ static json_t *store_json(const struct cli *c, const char *name)
     set_absent(o, "spool_bytes", json_integer(0));
     set_absent(o, "ledger", json_integer(0));
     set_absent(o, "following", json_false());
-    json_object_set_new(o, "verified", json_null());
+    set_absent(o, "verified", json_null());
     json_object_set_new(o, "sessions", json_pack("{s:n, s:n}", "bypassing", "unmovable"));
     return o;
 }

@@ -4,6 +4,7 @@
 
 #include "cli/cli.h"
 #include "replicate/engine.h"
+#include "verify/verify.h"
 #include "store/postgres/holder.h"
 
 static int cmd_version(struct cli *c, struct fault *f)
@@ -22,7 +23,7 @@ static int cmd_version(struct cli *c, struct fault *f)
 static int cmd_engine(struct cli *c, struct fault *f)
 {
     (void)f;
-    return engine_main(c->config, c->state_dir, c->arg_count > 0 ? c->args[0] : "", c->token, c->yes);
+    return engine_main(c->config, c->state_dir, c->arg_count > 0 ? c->args[0] : "", c->token, c->yes, &verify_guest);
 }
 
 static int cmd_later(struct cli *c, struct fault *f)
@@ -40,6 +41,7 @@ struct entry {
 static const struct entry entries[COMMAND_COUNT] = {
     [COMMAND_INIT] = {cmd_init, false},     [COMMAND_DOCTOR] = {cmd_doctor, true},   [COMMAND_PLAN] = {cmd_plan, true},
     [COMMAND_RUN] = {cmd_run, true},        [COMMAND_START] = {cmd_start, true},     [COMMAND_STOP] = {cmd_stop, true},      [COMMAND_RESUME] = {cmd_resume, true},
+    [COMMAND_VERIFY] = {cmd_verify, true},
     [COMMAND_STATUS] = {cmd_status, true},  [COMMAND_EVENTS] = {cmd_events, true},   [COMMAND_EXPLAIN] = {cmd_explain, false},
     [COMMAND_HELP] = {cmd_help, false},     [COMMAND_VERSION] = {cmd_version, false}, [COMMAND_ENGINE] = {cmd_engine, true},
     [COMMAND_PILOT] = {cmd_pilot, true},    [COMMAND_COMPLETION] = {cmd_completion, false},

@@ -66,6 +66,7 @@ static enum err set_value(struct cli *c, enum option o, const char *value, struc
     case OPTION_TO: c->to = value; break;
     case OPTION_UNTIL: c->until = value; break;
     case OPTION_REFERENCE: c->reference = value; break;
+    case OPTION_TABLE: c->table = value; break;
     case OPTION_COPY_AGAIN: c->copy_again = value; break;
     case OPTION_TOKEN: return set_token(c, value, f);
     default: break; /* options of later releases */

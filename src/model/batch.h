@@ -51,6 +51,7 @@ struct batch {
     struct parcel **parcels;
     uint32_t parcel_count;
     uint32_t parcel_size;
+    bool borrows;          /* its parcels are another's */
     struct batch_step *steps;
     struct batch_step **tail;
     uint64_t txn_count;

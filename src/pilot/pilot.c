@@ -165,6 +165,8 @@ static enum err supervise(struct pilot *p, struct fault *f)
         show(p);
         if (settled(p))
             return first_failure(p, f);
+        if (p->job->reached != NULL && p->job->reached(p->job->reached_ctx))
+            return ERR_OK;
         (void)poll(NULL, 0, TURN_MS); /* a signal ends it early */
     }
     say(p, "stopping safely; what was done is kept");

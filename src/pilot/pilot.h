@@ -16,6 +16,8 @@ struct pilot_job {
     const char *state_dir;   /* absolute */
     bool consent;
     bool until_replicate;    /* ends when every store follows; else only when asked to, or when every store has failed */
+    bool (*reached)(void *ctx); /* another end to come to; NULL: none */
+    void *reached_ctx;
     bool daemon;             /* others find it by pilot_pid() */
     struct pilot_view view;
 };

@@ -99,3 +99,22 @@ bool pilot_all_follow(const struct config *c, const char *state_dir)
     }
     return true;
 }
+
+enum err pilot_stopped_store(const struct config *c, const char *state_dir, struct fault *f)
+{
+    for (size_t i = 0; i < c->store_count; i++) {
+        const char *name = c->stores[i].name;
+        bool alive;
+        struct fault why;
+        json_t *o = pilot_store_status(state_dir, name, &alive);
+
+        json_decref(o);
+        pilot_store_fault(state_dir, name, &why);
+        if (alive || why.code == ERR_OK || why.code == ERR_INTERRUPTED || err_is_transient(why.code))
+            continue;
+        fault_add(&why, "store %s", name);
+        *f = why;
+        return why.code;
+    }
+    return ERR_OK;
+}

@@ -16,5 +16,7 @@ void pilot_store_note(const char *state_dir, const char *store, const struct fau
 void pilot_store_forget(const char *state_dir, const char *store);
 /* Whether every store follows, each by an engine that runs now. */
 bool pilot_all_follow(const struct config *c, const char *state_dir);
+/* A store that stopped stays so until a person acts: there is nothing to wait for. Its fault, the first one's. */
+MUST_USE enum err pilot_stopped_store(const struct config *c, const char *state_dir, struct fault *f);
 
 #endif

@@ -15,62 +15,21 @@
  *  4. A transaction ending at or before `start` is not applied; one ending at or before a table's `joined` is not applied to it.
  *  5. Of what comes twice (a slot sends again, from behind what the backlog held) nothing is taken twice: only what commits after
  *     all that was taken before. */
-#include "replicate/apply.h"
-
 #include <stdlib.h>
 #include <time.h>
 
 #include "base/log.h"
 #include "base/world.h"
+#include "replicate/apply_internal.h"
 
-#define MOST_LANES 32
 #define BATCH_MEMORY ((size_t)8 << 20)
+#define HOLD_TURN_US ((int64_t)50000)
 #define GATHER_TURN_US ((int64_t)500)
 #define PATIENCE_US ((int64_t)20000) /* while the stream runs full: no batch waits longer for company */
-#define BUSY_TRIES 200
-
-struct apply_lane {
-    struct apply *apply;
-    pthread_t thread;
-    bool started;
-    struct store_lane *lane;
-    struct batch *batch; /* given, being run; NULL: free */
-    bool waits;          /* its early steps are done, it waits for the batch before */
-    size_t index;
-};
-
-struct apply {
-    struct store *store;
-    struct registry *registry;
-    struct router_state *router;
-    struct spool *spool;
-    struct ddl *ddl;
-    struct queue *in;
-    struct lsn start;
-    struct lsn passed;       /* the end of the last whole transaction taken from the queue */
-    pthread_t dispatcher;
-    bool dispatcher_started;
-    pthread_mutex_t lock;
-    pthread_cond_t moved;
-    struct apply_lane lanes[MOST_LANES];
-    size_t lane_count;
-    uint64_t last_seq;       /* given out */
-    uint64_t committed_seq;
-    uint64_t yield_before;   /* lanes whose batch is later give up what they hold: an earlier one is blocked */
-    bool chain;              /* a transaction larger than a part is under way, on lane chain_lane */
-    size_t chain_lane;
-    bool stop;
-    bool hold;               /* asked for */
-    bool held;               /* granted */
-    struct fault fault;
-    struct apply_facts facts;
-    struct parcel *kept;     /* of a schema change that ended the work */
-    struct batch *done;      /* committed, for the dispatcher to free: it may still be looking at their keys */
-};
 
 /* --- shared --- */
 
-static void fail(struct apply *a, const struct fault *f)
+void apply_fail(struct apply *a, const struct fault *f)
 {
     pthread_mutex_lock(&a->lock);
     if (a->fault.code == ERR_OK)
@@ -80,19 +39,24 @@ static void fail(struct apply *a, const struct fault *f)
     pthread_mutex_unlock(&a->lock);
 }
 
-static bool over(const struct apply *a) /* under the lock */
+bool apply_is_over(struct apply *a)
 {
-    return a->stop;
+    bool yes;
+
+    pthread_mutex_lock(&a->lock);
+    yes = a->stop;
+    pthread_mutex_unlock(&a->lock);
+    return yes;
 }
 
 /* --- routing --- */
 
-static enum err route_to(struct apply *a, const struct txn *t, const struct relation *rel, const struct binding **ret, struct fault *f)
+enum err apply_route(struct apply *a, const struct txn *t, const struct relation *rel, const struct binding **ret, struct fault *f)
 {
     struct rtable *table = registry_find(a->registry, rel->id);
 
     *ret = NULL; /* what does not apply may have had another shape: it is not even bound */
-    if (lsn_lt(t->commit, a->start) || (table != NULL && (rtable_state(table) != TABLE_JOINED || lsn_lt(t->commit, table->joined))))
+    if (lsn_lt(t->commit, a->start) || apply_is_ahead(a, t) || (table != NULL && (rtable_state(table) != TABLE_JOINED || lsn_lt(t->commit, table->joined))))
         return ERR_OK;
     return router_bind(a->router, rel, ret, &table, f);
 }
@@ -100,164 +64,7 @@ static enum err route_to(struct apply *a, const struct txn *t, const struct rela
 static enum err route(void *ctx, const struct txn *t, const struct change *c, const struct relation *rel, const struct binding **ret, struct fault *f)
 {
     (void)c;
-    return route_to(ctx, t, rel, ret, f);
-}
-
-static const struct binding *find_binding(void *ctx, const struct txn *t, const struct change *c, const struct relation *rel)
-{
-    const struct binding *b = NULL;
-
-    (void)c;
-    (void)route_to(ctx, t, rel, &b, NULL);
-    return b;
-}
-
-/* --- lanes --- */
-
-/* Waits until the batch before has committed. False: stop, or an earlier lane is blocked and wants ours out of the way. */
-static bool await_turn(struct apply_lane *l, uint64_t seq, bool may_yield)
-{
-    struct apply *a = l->apply;
-    bool turn;
-
-    pthread_mutex_lock(&a->lock);
-    l->waits = may_yield;
-    while (!over(a) && a->committed_seq + 1 < seq && !(may_yield && a->yield_before != 0 && a->yield_before < seq))
-        pthread_cond_wait(&a->moved, &a->lock);
-    l->waits = false;
-    turn = a->committed_seq + 1 == seq && !over(a);
-    pthread_mutex_unlock(&a->lock);
-    return turn;
-}
-
-static bool is_over(struct apply *a)
-{
-    bool yes;
-
-    pthread_mutex_lock(&a->lock);
-    yes = over(a);
-    pthread_mutex_unlock(&a->lock);
-    return yes;
-}
-
-static void ask_others_to_yield(struct apply *a, uint64_t seq)
-{
-    pthread_mutex_lock(&a->lock);
-    a->yield_before = seq;
-    pthread_cond_broadcast(&a->moved);
-    pthread_mutex_unlock(&a->lock);
-}
-
-/* Early steps beside the batches before, then, in turn, the rest. ERR_BUSY: yielded or blocked, to be run again in turn. */
-static enum err run_beside(struct apply_lane *l, struct batch *b, struct fault *f)
-{
-    const struct store_ops *ops = l->apply->store->ops;
-
-    TRY(ops->lane_begin(l->lane, b, f));
-    TRY(ops->lane_steps(l->lane, b, false, f));
-    if (!await_turn(l, b->seq, true))
-        return fault_set(f, ERR_BUSY, "made way for an earlier batch");
-    TRY(ops->lane_steps(l->lane, b, true, f));
-    return ops->lane_commit(l->lane, b, false, f);
-}
-
-static enum err run_in_turn(struct apply_lane *l, struct batch *b, struct fault *f)
-{
-    const struct store_ops *ops = l->apply->store->ops;
-
-    TRY(ops->lane_begin(l->lane, b, f));
-    TRY(ops->lane_steps(l->lane, b, false, f));
-    TRY(ops->lane_steps(l->lane, b, true, f));
-    return ops->lane_commit(l->lane, b, false, f);
-}
-
-static bool about_data(enum err err)
-{
-    return err == ERR_DIVERGED || err == ERR_TARGET_SQL;
-}
-
-/* Runs the batch to its commit whatever that takes: again when something was in the way, change by change when the data is not
- * as the stream said. */
-static enum err run(struct apply_lane *l, struct batch *b, struct fault *f)
-{
-    const struct store_ops *ops = l->apply->store->ops;
-    enum err err;
-
-    if (b->exclusive) {
-        if (!await_turn(l, b->seq, false))
-            return fault_set(f, ERR_INTERRUPTED, "stopped");
-        err = run_in_turn(l, b, f);
-    } else {
-        err = run_beside(l, b, f);
-    }
-    for (int tries = 0; err == ERR_BUSY || about_data(err); tries++) {
-        bool data = about_data(err);
-        if (!b->begins && !data)
-            return err; /* earlier parts are in the same transaction: the engine starts over */
-        if (b->begins)
-            ops->lane_rollback(l->lane);
-        if (!await_turn(l, b->seq, false))
-            return fault_set(f, ERR_INTERRUPTED, "stopped");
-        if (tries == BUSY_TRIES)
-            return err;
-        if (data) {
-            log_fault(LOG_INFO, l->apply->store->name, f);
-            fault_clear(f);
-            return ops->lane_replay(l->lane, b, find_binding, l->apply, false, f);
-        }
-        ask_others_to_yield(l->apply, b->seq);
-        fault_clear(f);
-        err = run_in_turn(l, b, f);
-    }
-    return err;
-}
-
-static void committed(struct apply_lane *l, struct batch *b)
-{
-    struct apply *a = l->apply;
-
-    pthread_mutex_lock(&a->lock);
-    ENSURE(a->committed_seq + 1 == b->seq);
-    a->committed_seq = b->seq;
-    if (a->yield_before == b->seq)
-        a->yield_before = 0;
-    a->facts.txns += b->txn_count;
-    a->facts.changes += b->change_count;
-    if (b->completes) {
-        a->facts.applied = lsn_max(a->facts.applied, b->end);
-        a->facts.mark = lsn_max(a->facts.mark, b->end);
-        a->facts.applied_us = b->commit_us;
-    }
-    l->batch = NULL;
-    b->ctx = a->done;
-    a->done = b;
-    pthread_cond_broadcast(&a->moved);
-    pthread_mutex_unlock(&a->lock);
-}
-
-static void *lane_thread(void *arg)
-{
-    struct apply_lane *l = arg;
-    struct apply *a = l->apply;
-
-    for (;;) {
-        struct fault f = {0};
-        struct batch *b;
-
-        pthread_mutex_lock(&a->lock);
-        while (!over(a) && l->batch == NULL)
-            pthread_cond_wait(&a->moved, &a->lock);
-        b = l->batch;
-        pthread_mutex_unlock(&a->lock);
-        if (b == NULL || is_over(a))
-            break;
-        if (run(l, b, &f) != ERR_OK) {
-            fail(a, &f);
-            break;
-        }
-        committed(l, b);
-    }
-    return NULL;
+    return apply_route(ctx, t, rel, ret, f);
 }
 
 /* --- the dispatcher --- */
@@ -339,7 +146,7 @@ static void delivered(struct apply *a, struct lsn upto)
 static size_t await_free_lane(struct apply *a, size_t wanted)
 {
     pthread_mutex_lock(&a->lock);
-    while (!over(a) && a->lanes[wanted].batch != NULL)
+    while (!a->stop && a->lanes[wanted].batch != NULL)
         pthread_cond_wait(&a->moved, &a->lock);
     pthread_mutex_unlock(&a->lock);
     return wanted;
@@ -402,7 +209,7 @@ static enum err give(struct apply *a, struct batch *b, struct fault *f)
     }
     lane = await_free_lane(a, a->chain ? a->chain_lane : (size_t)(b->seq % a->lane_count));
     pthread_mutex_lock(&a->lock);
-    if (!over(a)) {
+    if (!a->stop) {
         a->lanes[lane].batch = b;
         a->chain = !b->completes;
         a->chain_lane = lane;
@@ -433,29 +240,20 @@ static bool in_flight(struct apply *a)
     bool yes;
 
     pthread_mutex_lock(&a->lock);
-    yes = !over(a) && a->committed_seq + 1 < a->last_seq; /* last_seq is the batch being gathered */
+    yes = !a->stop && a->committed_seq + 1 < a->last_seq; /* last_seq is the batch being gathered */
     pthread_mutex_unlock(&a->lock);
     return yes;
-}
-
-static struct parcel *take(struct apply *a, int64_t deadline_us)
-{
-    struct parcel *p = queue_take(a->in, deadline_us, NULL);
-    size_t dropped = p != NULL ? parcel_drop_passed(p, &a->passed) : 0;
-
-    if (dropped > 0)
-        log_line(LOG_INFO, a->store->name, "%zu transactions came a second time and were left out", dropped);
-    return p;
 }
 
 /* What is queued. It pays to wait for more while another batch is in flight, or while the stream runs full: the larger the
  * batch, the less it costs. */
 static struct parcel *more(struct apply *a, bool more_soon, int64_t patience)
 {
-    struct parcel *p = take(a, 0);
+    bool end;
+    struct parcel *p = apply_next(a, 0, &end);
 
-    while (p == NULL && !queue_closed(a->in) && (in_flight(a) || (more_soon && world_mono_us() < patience)))
-        p = take(a, world_mono_us() + GATHER_TURN_US);
+    while (p == NULL && !end && (in_flight(a) || (more_soon && world_mono_us() < patience)))
+        p = apply_next(a, world_mono_us() + GATHER_TURN_US, &end);
     return p;
 }
 
@@ -504,6 +302,7 @@ static enum err send_off(struct apply *a, struct batch *b, struct fault *f)
 
     for (uint32_t i = 0; i < b->parcel_count; i++) {
         enum err err = spool_parcel(a, b->parcels[i], f);
+        apply_note_seen(a, b->parcels[i]);
         upto = lsn_max(upto, b->parcels[i]->idle_end);
         if (err != ERR_OK) {
             batch_free(b);
@@ -522,9 +321,9 @@ static bool await_all_committed(struct apply *a)
     bool all;
 
     pthread_mutex_lock(&a->lock);
-    while (!over(a) && a->committed_seq != a->last_seq)
+    while (!a->stop && a->committed_seq != a->last_seq)
         pthread_cond_wait(&a->moved, &a->lock);
-    all = !over(a);
+    all = !a->stop;
     pthread_mutex_unlock(&a->lock);
     return all;
 }
@@ -582,12 +381,12 @@ static enum err on_parcel(struct apply *a, struct parcel *p, struct fault *f)
 static void grant_hold(struct apply *a)
 {
     pthread_mutex_lock(&a->lock);
-    while (!over(a) && a->committed_seq != a->last_seq)
+    while (!a->stop && a->committed_seq != a->last_seq)
         pthread_cond_wait(&a->moved, &a->lock);
     a->facts.applied = lsn_max(a->facts.applied, a->facts.delivered);
     a->held = true;
     pthread_cond_broadcast(&a->moved);
-    while (!over(a) && a->hold)
+    while (!a->stop && a->hold)
         pthread_cond_wait(&a->moved, &a->lock);
     a->held = false;
     pthread_cond_broadcast(&a->moved);
@@ -598,10 +397,11 @@ static void *dispatcher_thread(void *arg)
 {
     struct apply *a = arg;
 
-    while (!is_over(a)) {
+    while (!apply_is_over(a)) {
         struct fault f = {0};
         struct parcel *p;
         bool hold;
+        bool end;
 
         pthread_mutex_lock(&a->lock);
         hold = a->hold && !a->chain;
@@ -611,11 +411,11 @@ static void *dispatcher_thread(void *arg)
             continue;
         }
         free_done(a);
-        p = take(a, world_mono_us() + 20000);
-        if (p == NULL && queue_closed(a->in))
+        p = apply_next(a, world_mono_us() + 20000, &end);
+        if (p == NULL && end)
             break;
         if (p != NULL && on_parcel(a, p, &f) != ERR_OK) {
-            fail(a, &f);
+            apply_fail(a, &f);
             break;
         }
     }
@@ -638,7 +438,7 @@ static enum err open_lanes(struct apply *a, struct fault *f)
         a->lane_count++;
     }
     for (size_t i = 0; i < a->lane_count; i++) {
-        ENSURE(pthread_create(&a->lanes[i].thread, NULL, lane_thread, &a->lanes[i]) == 0);
+        ENSURE(pthread_create(&a->lanes[i].thread, NULL, apply_lane_thread, &a->lanes[i]) == 0);
         a->lanes[i].started = true;
     }
     ENSURE(pthread_create(&a->dispatcher, NULL, dispatcher_thread, a) == 0);
@@ -646,7 +446,7 @@ static enum err open_lanes(struct apply *a, struct fault *f)
     return ERR_OK;
 }
 
-enum err apply_start(struct store *s, struct registry *r, struct router_state *router, struct spool *spool, struct ddl *ddl, struct queue *in, struct lsn applied, struct lsn mark, struct apply **ret,
+enum err apply_start(struct store *s, struct registry *r, struct router_state *router, struct spool *spool, struct ddl *ddl, struct queue *in, const struct apply_place *at, struct apply **ret,
                      struct fault *f)
 {
     struct apply *a = mem_alloc(sizeof *a);
@@ -659,10 +459,12 @@ enum err apply_start(struct store *s, struct registry *r, struct router_state *r
     a->spool = spool;
     a->ddl = ddl;
     a->in = in;
-    a->start = applied;
-    a->facts.applied = applied;
-    a->facts.mark = mark;
-    a->facts.delivered = applied;
+    a->start = at->applied;
+    a->facts.applied = at->applied;
+    a->facts.mark = at->mark;
+    a->facts.delivered = at->applied;
+    a->seen = mem_alloc(SEEN_MOST * sizeof *a->seen);
+    apply_skip(a, at->ahead, at->ahead_count);
     pthread_mutex_init(&a->lock, NULL);
     pthread_condattr_init(&attr);
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
@@ -693,7 +495,7 @@ void apply_facts(struct apply *a, struct apply_facts *ret)
 {
     pthread_mutex_lock(&a->lock);
     *ret = a->facts;
-    ret->idle = a->committed_seq == a->last_seq && !a->chain && queue_count(a->in) == 0;
+    ret->idle = a->committed_seq == a->last_seq && !a->chain && queue_count(a->in) == 0 && a->returned_next == a->returned_count;
     if (a->committed_seq == a->last_seq && !a->chain)
         ret->applied = lsn_max(ret->applied, ret->delivered);
     pthread_mutex_unlock(&a->lock);
@@ -705,15 +507,19 @@ void apply_facts(struct apply *a, struct apply_facts *ret)
     }
 }
 
-bool apply_hold(struct apply *a, struct lsn *ret_at)
+bool apply_hold(struct apply *a, _Atomic bool *stop, struct lsn *ret_at)
 {
     bool held;
 
     pthread_mutex_lock(&a->lock);
     a->hold = true;
-    while (!over(a) && !a->held)
-        pthread_cond_wait(&a->moved, &a->lock);
+    while (!a->stop && !a->held && !atomic_load(stop)) { /* whoever stops us may not be able to wake us */
+        int64_t until = world_mono_us() + HOLD_TURN_US;
+        struct timespec ts = {.tv_sec = until / 1000000, .tv_nsec = until % 1000000 * 1000};
+        pthread_cond_timedwait(&a->moved, &a->lock, &ts);
+    }
     held = a->held;
+    a->hold = held;
     *ret_at = a->facts.delivered;
     pthread_mutex_unlock(&a->lock);
     return held;
@@ -724,7 +530,7 @@ void apply_release(struct apply *a)
     pthread_mutex_lock(&a->lock);
     a->hold = false;
     pthread_cond_broadcast(&a->moved);
-    while (!over(a) && a->held)
+    while (!a->stop && a->held)
         pthread_cond_wait(&a->moved, &a->lock);
     pthread_mutex_unlock(&a->lock);
 }
@@ -732,6 +538,7 @@ void apply_release(struct apply *a)
 void apply_stop(struct apply *a)
 {
     struct parcel *p;
+    bool end;
 
     if (a == NULL)
         return;
@@ -750,8 +557,11 @@ void apply_stop(struct apply *a)
     }
     free_done(a);
     parcel_free(a->kept);
-    while ((p = queue_take(a->in, 0, NULL)) != NULL)
+    while ((p = apply_next(a, 0, &end)) != NULL)
         parcel_free(p);
+    free(a->returned);
+    free(a->ahead);
+    free(a->seen);
     pthread_cond_destroy(&a->moved);
     pthread_mutex_destroy(&a->lock);
     free(a);

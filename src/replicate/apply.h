@@ -22,16 +22,35 @@ struct apply_facts {
     uint64_t divergences;
 };
 
-/* Starts the dispatcher (reading parcels from `in`) and limits.apply_lanes lanes. `applied`: what ends at or
- * before it is not applied again; `mark`: the newest mark found on the target. */
-MUST_USE enum err apply_start(struct store *s, struct registry *r, struct router_state *router, struct spool *spool, struct ddl *ddl, struct queue *in, struct lsn applied,
-                              struct lsn mark, struct apply **ret, struct fault *f);
+struct apply_place { /* where the target stands when an engine starts */
+    struct lsn applied;      /* what ends at or before it is not applied again */
+    struct lsn mark;         /* the newest mark found there */
+    const struct lsn *ahead; /* commits beyond it that are there already (cut.h) */
+    size_t ahead_count;
+};
+
+/* Starts the dispatcher (reading parcels from `in`) and limits.apply_lanes lanes. */
+MUST_USE enum err apply_start(struct store *s, struct registry *r, struct router_state *router, struct spool *spool, struct ddl *ddl, struct queue *in,
+                              const struct apply_place *at, struct apply **ret, struct fault *f);
 enum err apply_check(struct apply *a, struct fault *f);
 void apply_facts(struct apply *a, struct apply_facts *ret);
 /* Holds the dispatcher at a transaction's boundary with nothing in flight; *ret_at: that position, up to which everything
- * has been applied or spooled. False: it stopped instead. */
-bool apply_hold(struct apply *a, struct lsn *ret_at);
+ * has been applied or spooled. False: it stopped instead, or *stop became true (a large transaction may take its time to come to its end). */
+bool apply_hold(struct apply *a, _Atomic bool *stop, struct lsn *ret_at);
 void apply_release(struct apply *a);
+
+/* --- while it is held, for a cut (cut.h); by one thread --- */
+/* Whether a transaction that was applied is not visible in the snapshot yet: the snapshot is older than the target. */
+bool apply_unseen(const struct apply *a, const struct snapshot *s);
+/* What the stream brings next; NULL: nothing until the deadline (monotonic), or it is over. */
+struct parcel *apply_take(struct apply *a, int64_t deadline_us);
+/* All that was taken, in its order: dispatched before anything else once the hold is over. The array is the caller's. */
+void apply_give_back(struct apply *a, struct parcel *const *list, size_t count);
+/* These commits (in any order) are on the target although they lie beyond its position, and are not applied again. */
+void apply_skip(struct apply *a, const struct lsn *commits, size_t count);
+/* How a relation of a transaction lands on the target; *ret NULL: not at all, by this stream. */
+MUST_USE enum err apply_route(struct apply *a, const struct txn *t, const struct relation *rel, const struct binding **ret, struct fault *f);
+
 /* Ends the threads. What is queued stays undone. */
 void apply_stop(struct apply *a);
 

@@ -21,7 +21,7 @@ void batch_free(struct batch *b)
 {
     if (b == NULL)
         return;
-    for (uint32_t i = 0; i < b->parcel_count; i++)
+    for (uint32_t i = 0; i < b->parcel_count && !b->borrows; i++)
         parcel_free(b->parcels[i]);
     arena_free(b->arena);
     free(b->parcels);

@@ -72,6 +72,7 @@ static enum err work(struct engine *e, struct fault *f)
 /* Everything that stands, down, in the order of who needs whom. */
 static void take_down(struct engine *e)
 {
+    e->guest->stop(e->guest_state);
     finish_stop(e->finish);
     join_stop(e->join);
     copy_stop(e->copy);
@@ -116,9 +117,9 @@ static void leave_identities(struct engine *e)
         log_fault(LOG_WARN, e->config_store->name, &f);
 }
 
-int engine_main(const struct config *c, const char *state_dir, const char *store, int64_t pilot_token, bool consent)
+int engine_main(const struct config *c, const char *state_dir, const char *store, int64_t pilot_token, bool consent, const struct engine_guest *guest)
 {
-    struct engine e = {.config = c, .config_store = config_store_find(c, store), .state_dir = state_dir, .consent = consent};
+    struct engine e = {.config = c, .config_store = config_store_find(c, store), .state_dir = state_dir, .consent = consent, .guest = guest};
     AUTO_CHARS *log_path = mem_format("%s/log/%s.log", state_dir, store);
     struct fault f = {0};
     enum err err;

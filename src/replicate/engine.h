@@ -6,10 +6,33 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <jansson.h>
+
 #include "config/config.h"
+#include "journal/journal.h"
+#include "replicate/apply.h"
+
+/* What works beside the engine once its store is followed: of a later phase, which this layer knows nothing of. */
+struct engine_hand {
+    const struct config *config;
+    struct store *store;
+    struct registry *registry; /* every table has joined */
+    struct apply *apply;
+    struct journal *journal;
+    struct ddl *ddl;
+    _Atomic bool *want_sequences; /* set: the engine puts them ahead at once, and clears it */
+};
+struct engine_guest {
+    enum err (*start)(const struct engine_hand *hand, void **ret, struct fault *f);
+    /* Its failure is the engine's. */
+    enum err (*check)(void *guest, struct fault *f);
+    /* Adds what it says of itself to the store's status. */
+    void (*status)(void *guest, json_t *o);
+    void (*stop)(void *guest); /* NULL is none */
+};
 
 /* Runs until it fails or is asked to stop (SIGTERM, SIGINT). Returns the process's exit status. Writes STATE/run/STORE.json about
  * four times a second, and STATE/run/STORE.fault when it ends with an error. `consent`: it may change the source as planned. */
-int engine_main(const struct config *c, const char *state_dir, const char *store, int64_t pilot_token, bool consent);
+int engine_main(const struct config *c, const char *state_dir, const char *store, int64_t pilot_token, bool consent, const struct engine_guest *guest);
 
 #endif

@@ -7,6 +7,7 @@
 #include "replicate/apply.h"
 #include "replicate/backlog.h"
 #include "replicate/copy.h"
+#include "replicate/engine.h"
 #include "replicate/fingerprint.h"
 #include "replicate/finish.h"
 #include "replicate/join.h"
@@ -20,6 +21,9 @@ struct engine {
     const struct config_store *config_store;
     const char *state_dir;
     bool consent;
+    const struct engine_guest *guest;
+    _Atomic bool want_sequences;
+    void *guest_state;         /* of the guest, once it was started */
     struct journal *journal;
     char lease[64];
     int64_t token;

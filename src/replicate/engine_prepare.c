@@ -232,6 +232,7 @@ static enum err start_threads(struct engine *e, const struct stream_facts *facts
 {
     struct store_waits w = {waits_tell, e};
     struct lsn start = lsn_max(facts->applied, e->progress.durable); /* nothing before it is to be applied */
+    struct apply_place at = {.applied = start, .mark = facts->applied, .ahead = facts->ahead, .ahead_count = facts->ahead_count};
 
     if (!registry_all(e->registry, TABLE_COPIED)) {
         doing(e, "waiting until no commit can be missing from a snapshot");
@@ -244,7 +245,7 @@ static enum err start_threads(struct engine *e, const struct stream_facts *facts
     e->fingerprint = fingerprint_new(e->store, e->registry, e->ddl);
     TRY(e->store->ops->watcher_open(e->store, false, &e->watcher, f));
     TRY(reader_start(e->store, facts->confirmed, e->queue, e->backlog, start, &e->reader, f));
-    TRY(apply_start(e->store, e->registry, e->router, e->spool, e->ddl, e->queue, start, facts->applied, &e->apply, f));
+    TRY(apply_start(e->store, e->registry, e->router, e->spool, e->ddl, e->queue, &at, &e->apply, f));
     TRY(copy_start(e->store, e->registry, e->journal, &e->copy, f));
     TRY(join_start(e->store, e->registry, e->router, e->spool, e->apply, e->journal, &e->join, f));
     doing(e, "");

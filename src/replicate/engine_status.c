@@ -148,6 +148,8 @@ void engine_write_status(struct engine *e)
         add_running(e, o);
     if (e->away)
         add_away(e, o);
+    if (e->guest_state != NULL)
+        e->guest->status(e->guest_state, o);
     write_file(path, o);
 }
 

@@ -129,7 +129,17 @@ static enum err check_threads(struct engine *e, struct fault *f)
     TRY(join_check(e->join, f));
     if (e->finish != NULL)
         TRY(finish_check(e->finish, f));
+    if (e->guest_state != NULL)
+        TRY(e->guest->check(e->guest_state, f));
     return ERR_OK;
+}
+
+static enum err start_guest(struct engine *e, struct fault *f)
+{
+    struct engine_hand hand = {.config = e->config, .store = e->store, .registry = e->registry, .apply = e->apply, .journal = e->journal, .ddl = e->ddl,
+                               .want_sequences = &e->want_sequences};
+
+    return e->guest_state == NULL ? e->guest->start(&hand, &e->guest_state, f) : ERR_OK;
 }
 
 static enum err begin_following(struct engine *e, struct fault *f)
@@ -163,6 +173,7 @@ static enum err advance_phase(struct engine *e, struct fault *f)
         }
         return ERR_OK;
     case ENGINE_FOLLOW:
+        TRY(start_guest(e, f));
         return begin_following(e, f);
     }
     return ERR_OK;
@@ -228,6 +239,11 @@ enum err engine_turn(struct engine *e, struct fault *f)
         TRY(engine_mind_identities(e, f));
     if (engine_due(&kept, HEARTBEAT_US))
         TRY(housekeeping(e, f));
+    if (atomic_load(&e->want_sequences)) {
+        uint64_t moved;
+        TRY(e->store->ops->watcher_sequences(e->watcher, &moved, f));
+        atomic_store(&e->want_sequences, false);
+    }
     if (engine_due(&shown, 250000))
         engine_write_status(e);
     return ERR_OK;

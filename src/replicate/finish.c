@@ -32,7 +32,7 @@ static enum err run_held(struct finish *fi, const struct build_item *item, bool 
     struct lsn at;
     enum err err;
 
-    if (!apply_hold(fi->apply, &at))
+    if (!apply_hold(fi->apply, &fi->stop, &at))
         return fault_set(f, ERR_INTERRUPTED, "stopped");
     err = fi->store->ops->copier_statement(fi->copier, item->name, item->sql, ret_existed, f);
     apply_release(fi->apply);

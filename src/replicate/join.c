@@ -177,7 +177,7 @@ static enum err finish(struct join *j, struct store_lane *lane, struct spool_cur
     struct lsn at;
     enum err err;
 
-    if (!apply_hold(j->apply, &at))
+    if (!apply_hold(j->apply, &j->stop, &at))
         return fault_set(f, ERR_INTERRUPTED, "stopped");
     err = drain(j, lane, cursor, seq, f);
     at = lsn_max(at, j->spool->ops->end(j->spool));

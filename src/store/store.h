@@ -16,6 +16,7 @@
 #include "config/config.h"
 #include "model/batch.h"
 #include "model/table.h"
+#include "wire/copy_rows.h"
 
 struct store_ops;
 struct store {
@@ -71,6 +72,8 @@ struct copy_records {
 struct stream_facts { /* where things stand when an engine starts; positions are zero when there is none */
     struct lsn applied;     /* the target's position of the forward stream */
     struct lsn confirmed;   /* the slot's */
+    struct lsn *ahead;      /* commits beyond `applied` that are on the target already: a cut was being made (replicate/cut.h); arena of the call */
+    size_t ahead_count;
     const char *spool;      /* identity of the spool recorded on the target, NULL: none; arena of the call */
 };
 
@@ -127,6 +130,43 @@ struct store_copier;
 struct store_stream;
 struct store_lane;
 struct store_watcher;
+struct store_cutter;
+struct store_rows;
+
+enum store_side { STORE_SOURCE, STORE_TARGET };
+
+/* Something around the rows, as a side has it: an index, a constraint, a trigger, a grant, ... */
+struct store_object {
+    const char *schema;
+    const char *relation;
+    const char *kind;
+    const char *name; /* "": the relation's own */
+    const char *what;
+};
+struct store_objects { /* in the order of these five */
+    struct store_object *list;
+    size_t count;
+};
+
+/* A sequence that was used, and does not CYCLE. */
+struct store_sequence {
+    const char *schema;
+    const char *name;
+    int64_t last;
+    int64_t increment;
+};
+
+/* What of a table's rows is compared, in which order and form: the same on both sides. */
+struct row_column {
+    const struct column *source;
+    const struct column *target;
+    bool as_text;    /* its binary form may differ between the servers */
+};
+struct row_plan {
+    struct row_column *columns; /* those of the key first */
+    uint16_t count;
+    uint16_t keys;              /* 0: the table has none */
+};
 
 struct watch { /* what the watcher sees of both sides; refreshed by watcher_poll */
     struct lsn source_now;      /* the source's position in its log */
@@ -246,8 +286,42 @@ struct store_ops {
     enum err (*lane_ddl)(struct store_lane *l, const struct schema_change *c, const char **ret_why, struct fault *f);
     /* The target's catalog as the lane's transaction sees it. */
     enum err (*lane_catalog)(struct store_lane *l, struct catalog **ret, struct fault *f);
+    /* In the lane's transaction: these commits are on the target, though they lie beyond the position it commits. */
+    enum err (*lane_ahead)(struct store_lane *l, const struct lsn *commits, size_t count, struct fault *f);
     /* The position of the lane's stream on the target (max over its marks), zero: none. */
     enum err (*lane_position)(struct store_lane *l, struct lsn *ret, struct fault *f);
+
+    /* --- comparing --- */
+    enum err (*cutter_open)(struct store *s, struct store_cutter **ret, struct fault *f);
+    void (*cutter_close)(struct store_cutter *c);
+    /* Fills leat.scratch on both sides with what the verifier proves itself on. While nothing is held. */
+    enum err (*cutter_scratch)(struct store_cutter *c, struct fault *f);
+    /* Locks the tables against rewriting (ERR_BUSY: not to be had at once), then takes the source's snapshot; its text in the arena. */
+    enum err (*cutter_source)(struct store_cutter *c, const struct table *const *tables, size_t count, struct arena *a, const char **ret_snapshot, struct fault *f);
+    /* Transactions that the snapshot does not see and whose commit may be in the source's log all the same. In the arena. */
+    enum err (*cutter_suspects)(struct store_cutter *c, const struct snapshot *s, struct arena *a, uint32_t **ret, size_t *ret_count, struct fault *f);
+    /* Commits a mark on the source whose note is `note`. */
+    enum err (*cutter_mark)(struct store_cutter *c, const char *note, struct fault *f);
+    enum err (*cutter_target)(struct store_cutter *c, const struct table *const *tables, size_t count, struct fault *f);
+    /* Whether somebody waits for the locks held here, on either side. */
+    enum err (*cutter_in_the_way)(struct store_cutter *c, bool *ret, struct fault *f);
+    /* In the arena. Not under the snapshots: as it is now. */
+    enum err (*cutter_objects)(struct store_cutter *c, enum store_side side, struct arena *a, struct store_objects *ret, struct fault *f);
+    /* By schema and name. */
+    enum err (*cutter_sequences)(struct store_cutter *c, enum store_side side, struct arena *a, struct store_sequence **ret, size_t *ret_count, struct fault *f);
+    /* Gives back locks and snapshots of both sides. */
+    void (*cutter_end)(struct store_cutter *c);
+
+    /* A connection that reads one side under the cutter's snapshots. */
+    enum err (*rows_open)(struct store *s, enum store_side side, struct store_rows **ret, struct fault *f);
+    void (*rows_close)(struct store_rows *r);
+    enum err (*rows_begin)(struct store_rows *r, struct store_cutter *c, struct fault *f);
+    void (*rows_end)(struct store_rows *r);
+    /* Every row, in COPY's binary form. *stop: ERR_INTERRUPTED, and the connection must then be closed. */
+    enum err (*rows_read)(struct store_rows *r, const struct table *t, const struct row_plan *plan, struct copy_rows *into, _Atomic bool *stop, struct fault *f);
+    /* The row (any of them) whose first `fields` columns of the plan are these, as text by column, NULL for NULL; *ret NULL: none. In the arena. */
+    enum err (*rows_find)(struct store_rows *r, const struct table *t, const struct row_plan *plan, uint16_t fields, const char *values, struct arena *a, const char *const **ret,
+                          struct fault *f);
 
     /* --- watching --- */
     /* source_only: the target is away; then only poll, heartbeat and drop_slot may be asked, and poll leaves out the target. */

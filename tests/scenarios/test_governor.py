@@ -42,7 +42,7 @@ def test_slow_target_costs_the_source_no_log(server, migration):
         write(scene.old, 40)
         wait_governed(scene.leat, "through the spool")
         position = scene.old.one("select pg_current_wal_lsn() - '0/0'")
-        wait_for(lambda: scene.old.one(SLOT) >= position, 30, f"the slot to pass {position}", show=scene.leat.logs)
+        wait_for(lambda: scene.old.one(SLOT) >= position, 90, f"the slot to pass {position}", show=scene.leat.logs)
         scene.kill_engines(1)
         blocker.rollback()
         blocker.close()

@@ -19,7 +19,7 @@ def test_streamed_transaction_of_protocol_1(server, migration):
 
 
 def test_large_row_is_held_three_times(server, migration):
-    memory_cases.large_row(server, migration, 120).check(3 * (120 << 20) + (64 << 20))
+    memory_cases.large_row(server, migration, 120).check(3 * (120 << 20) + (80 << 20))
 
 
 def test_large_row_is_copied_in_pieces(server, migration):

@@ -90,6 +90,7 @@ enum err pg_store_forget(struct store *s, struct fault *f)
     TRY(pg_query(pg, SQL_COPY_AGAIN, 3, params, NULL, f));
     TRY(pg_query(pg, "DELETE FROM leat.ledger WHERE migration = $1 AND store = $2", 2, params, NULL, f));
     TRY(forget_stream(pg, s, STREAM_FORWARD, f));
+    TRY(forget_stream(pg, s, STREAM_AHEAD, f));
     TRY(forget_stream(pg, s, STREAM_JOIN, f));
     TRY(forget_stream(pg, s, STREAM_COPY, f));
     TRY(pg_query(pg, "UPDATE leat.lease SET spool = NULL WHERE migration = $1 AND store = $2", 2, params, NULL, f));

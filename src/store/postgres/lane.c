@@ -271,6 +271,22 @@ void pg_lane_rollback(struct store_lane *l)
     lane_forget_failed(l);
 }
 
+/* --- a cut's own --- */
+
+enum err pg_lane_ahead(struct store_lane *l, const struct lsn *commits, size_t count, struct fault *f)
+{
+    static const char sql[] = "INSERT INTO leat.progress (migration, stream, lane, position, token) VALUES ($1, $2, $3, $4::pg_catalog.pg_lsn, $5::pg_catalog.int8)";
+    char stream[NAME_SIZE];
+
+    name_stream(l->store, STREAM_AHEAD, stream);
+    for (size_t i = 0; i < count; i++) {
+        char text[LSN_TEXT_SIZE];
+        const char *params[] = {l->store->migration, stream, l->name, lsn_text(commits[i], text), l->token};
+        TRY(lane_send_params(l, sql, 5, params, 1, f));
+    }
+    return ERR_OK;
+}
+
 /* --- the join's own --- */
 
 static char *oid_list(const uint32_t *oids, size_t count)

@@ -6,6 +6,7 @@
 
 #define NAME_SIZE 128
 #define STREAM_FORWARD "forward"
+#define STREAM_AHEAD "ahead" /* commits of the forward stream beyond its position, by a cut */
 #define STREAM_REVERSE "reverse"
 #define STREAM_COPY "copy"
 #define STREAM_JOIN "join"

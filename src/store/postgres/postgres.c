@@ -3,6 +3,7 @@
 
 #include "store/postgres/again.h"
 #include "store/postgres/copier.h"
+#include "store/postgres/cutter.h"
 #include "store/postgres/ddl.h"
 #include "store/postgres/holder.h"
 #include "store/postgres/lane.h"
@@ -64,7 +65,25 @@ const struct store_ops store_postgres = {
     .lane_pass = pg_lane_pass,
     .lane_ddl = pg_lane_ddl,
     .lane_catalog = pg_lane_catalog,
+    .lane_ahead = pg_lane_ahead,
     .lane_position = pg_lane_position,
+    .cutter_open = pg_cutter_open,
+    .cutter_close = pg_cutter_close,
+    .cutter_scratch = pg_cutter_scratch,
+    .cutter_source = pg_cutter_source,
+    .cutter_suspects = pg_cutter_suspects,
+    .cutter_mark = pg_cutter_mark,
+    .cutter_target = pg_cutter_target,
+    .cutter_in_the_way = pg_cutter_in_the_way,
+    .cutter_objects = pg_cutter_objects,
+    .cutter_sequences = pg_cutter_sequences,
+    .cutter_end = pg_cutter_end,
+    .rows_open = pg_rows_open,
+    .rows_close = pg_rows_close,
+    .rows_begin = pg_rows_begin,
+    .rows_end = pg_rows_end,
+    .rows_read = pg_rows_read,
+    .rows_find = pg_rows_find,
     .watcher_open = pg_watcher_open,
     .watcher_close = pg_watcher_close,
     .watcher_poll = pg_watcher_poll,

@@ -122,6 +122,20 @@ enum err pg_store_confirmed(struct store *s, struct lsn *ret, struct fault *f)
     return ERR_OK;
 }
 
+static enum err read_ahead(struct pg *pg, const struct store *s, struct arena *a, struct stream_facts *ret, struct fault *f)
+{
+    char stream[NAME_SIZE];
+    const char *params[] = {s->migration, name_stream(s, STREAM_AHEAD, stream)};
+    AUTO_RESULT *r = NULL;
+
+    TRY(pg_query(pg, "SELECT position FROM leat.progress WHERE migration = $1 AND stream = $2", 2, params, &r, f));
+    ret->ahead = arena_alloc(a, ((size_t)PQntuples(r) + 1) * sizeof *ret->ahead);
+    for (int i = 0; i < PQntuples(r); i++)
+        if (!lsn_parse(PQgetvalue(r, i, 0), &ret->ahead[ret->ahead_count++]))
+            return fault_set(f, ERR_BUG, "position %s on the target", PQgetvalue(r, i, 0));
+    return ERR_OK;
+}
+
 enum err pg_store_facts(struct store *s, struct arena *a, struct stream_facts *ret, struct fault *f)
 {
     AUTO(pg) *pg = NULL;
@@ -135,6 +149,7 @@ enum err pg_store_facts(struct store *s, struct arena *a, struct stream_facts *r
     TRY(pg_value(pg, a, "SELECT pg_catalog.max(position) FROM leat.progress WHERE migration = $1 AND stream = $2", 2, of_stream, &text, f));
     if (text != NULL && !lsn_parse(text, &ret->applied))
         return fault_set(f, ERR_BUG, "position %s on the target", text);
+    TRY(read_ahead(pg, s, a, ret, f));
     TRY(pg_value(pg, a, "SELECT spool FROM leat.lease WHERE migration = $1 AND store = $2", 2, of_store, &ret->spool, f));
     return pg_store_confirmed(s, &ret->confirmed, f);
 }

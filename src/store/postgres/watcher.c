@@ -103,11 +103,13 @@ enum err pg_watcher_trim(struct store_watcher *w, struct fault *f)
 {
     char forward[NAME_SIZE];
     char join[NAME_SIZE];
+    char ahead_stream[NAME_SIZE];
     char heartbeat[NAME_SIZE];
-    const char *of_target[] = {w->store->migration, name_stream(w->store, STREAM_FORWARD, forward), name_stream(w->store, STREAM_JOIN, join)};
+    const char *of_target[] = {w->store->migration, name_stream(w->store, STREAM_FORWARD, forward), name_stream(w->store, STREAM_JOIN, join),
+                               name_stream(w->store, STREAM_AHEAD, ahead_stream)};
     const char *of_source[] = {w->store->migration, name_stream(w->store, STREAM_HEARTBEAT, heartbeat)};
 
-    TRY(pg_query(w->target, SQL_TRIM_TARGET, 3, of_target, NULL, f));
+    TRY(pg_query(w->target, SQL_TRIM_TARGET, 4, of_target, NULL, f));
     return pg_query(w->source, "DELETE FROM leat.progress WHERE migration = $1 AND stream = $2 AND ctid <> ALL (ARRAY(SELECT ctid FROM leat.progress"
                                " WHERE migration = $1 AND stream = $2 ORDER BY position DESC LIMIT 1))", 2, of_source, NULL, f);
 }

@@ -1,0 +1,43 @@
+-- What stands around the rows of ordinary tables, a text each: schema, relation, what it is, its name, what is said of it. Both sides'
+-- texts are compared as they are, so nothing is said here in words that differ between versions.
+SELECT n.nspname, c.relname, 'index', x.relname,
+    CASE WHEN i.indisvalid AND i.indisready THEN 'valid' ELSE 'not valid' END || CASE WHEN i.indisunique THEN ', unique' ELSE '' END
+    || CASE WHEN i.indisprimary THEN ', primary' ELSE '' END || CASE WHEN i.indimmediate THEN '' ELSE ', deferrable' END
+FROM pg_catalog.pg_index i
+JOIN pg_catalog.pg_class c ON c.oid = i.indrelid
+JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'p', 'm') AND n.nspname !~ '^pg_' AND n.nspname NOT IN ('information_schema', 'leat')
+UNION ALL
+SELECT n.nspname, c.relname, 'constraint', k.conname,
+    CASE k.contype WHEN 'f' THEN 'foreign key' WHEN 'c' THEN 'check' WHEN 'p' THEN 'primary key' WHEN 'u' THEN 'unique' ELSE 'exclusion' END
+    || CASE WHEN k.convalidated THEN '' ELSE ', not valid' END || CASE WHEN k.condeferrable THEN ', deferrable' ELSE '' END
+FROM pg_catalog.pg_constraint k
+JOIN pg_catalog.pg_class c ON c.oid = k.conrelid
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE k.contype IN ('f', 'c', 'p', 'u', 'x') AND n.nspname !~ '^pg_' AND n.nspname NOT IN ('information_schema', 'leat')
+UNION ALL
+SELECT n.nspname, c.relname, 'trigger', t.tgname,
+    CASE t.tgenabled WHEN 'O' THEN 'enabled' WHEN 'D' THEN 'disabled' WHEN 'R' THEN 'replica' ELSE 'always' END
+FROM pg_catalog.pg_trigger t
+JOIN pg_catalog.pg_class c ON c.oid = t.tgrelid
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE NOT t.tgisinternal AND n.nspname !~ '^pg_' AND n.nspname NOT IN ('information_schema', 'leat')
+UNION ALL
+SELECT n.nspname, c.relname, 'row security', '', CASE WHEN c.relforcerowsecurity THEN 'forced' ELSE 'on' END
+FROM pg_catalog.pg_class c
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relrowsecurity AND n.nspname !~ '^pg_' AND n.nspname NOT IN ('information_schema', 'leat')
+UNION ALL
+SELECT n.nspname, c.relname, 'grant', CASE WHEN a.grantee = 0 THEN 'public' ELSE pg_catalog.pg_get_userbyid(a.grantee)::text END,
+    a.privilege_type || CASE WHEN a.is_grantable THEN ' with grant option' ELSE '' END
+FROM pg_catalog.pg_class c
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+CROSS JOIN LATERAL pg_catalog.aclexplode(c.relacl) a
+WHERE c.relkind IN ('r', 'p', 'v', 'm', 'S', 'f') AND n.nspname !~ '^pg_' AND n.nspname NOT IN ('information_schema', 'leat')
+    AND a.privilege_type <> 'MAINTAIN'
+UNION ALL
+SELECT n.nspname, c.relname, 'materialized view', '', CASE WHEN c.relispopulated THEN 'populated' ELSE 'not populated' END
+FROM pg_catalog.pg_class c
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind = 'm' AND n.nspname !~ '^pg_' AND n.nspname NOT IN ('information_schema', 'leat')

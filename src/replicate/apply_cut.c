@@ -1,0 +1,97 @@
+/* replicate/apply_cut.c — what a cut needs of the dispatcher: parcels taken by somebody else and given back, commits that are on the
+ * target already, and which transactions were applied lately.
+ *
+ * Invariants
+ *  1. What was given back goes before what is queued: the order of commits stays.
+ *  2. While a cut takes parcels the dispatcher is held, and takes none. */
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "replicate/apply_internal.h"
+
+struct parcel *apply_next(struct apply *a, int64_t deadline_us, bool *ret_end)
+{
+    struct parcel *p;
+    size_t dropped;
+
+    *ret_end = false;
+    if (a->returned_next < a->returned_count)
+        return a->returned[a->returned_next++];
+    p = queue_take(a->in, deadline_us, NULL);
+    *ret_end = p == NULL && queue_closed(a->in);
+    dropped = p != NULL ? parcel_drop_passed(p, &a->passed) : 0;
+    if (dropped > 0)
+        log_line(LOG_INFO, a->store->name, "%zu transactions came a second time and were left out", dropped);
+    return p;
+}
+
+struct parcel *apply_take(struct apply *a, int64_t deadline_us)
+{
+    bool end;
+
+    return apply_next(a, deadline_us, &end);
+}
+
+void apply_give_back(struct apply *a, struct parcel *const *list, size_t count)
+{
+    size_t left = a->returned_count - a->returned_next; /* of an earlier cut: they come after what was taken now */
+    struct parcel **all = mem_alloc((count + left + 1) * sizeof *all);
+
+    memcpy(all, list, count * sizeof *all);
+    if (left > 0)
+        memcpy(all + count, a->returned + a->returned_next, left * sizeof *all);
+    free(a->returned);
+    a->returned = all;
+    a->returned_count = count + left;
+    a->returned_next = 0;
+}
+
+/* --- ahead --- */
+
+static int lsn_order(const void *left, const void *right)
+{
+    const struct lsn *a = left;
+    const struct lsn *b = right;
+
+    return a->v < b->v ? -1 : a->v > b->v;
+}
+
+void apply_skip(struct apply *a, const struct lsn *commits, size_t count)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < a->ahead_count; i++)
+        if (!lsn_lt(a->ahead[i], a->facts.applied))
+            a->ahead[kept++] = a->ahead[i];
+    a->ahead_count = kept;
+    if (count == 0)
+        return;
+    a->ahead = mem_grow(a->ahead, (a->ahead_count + count) * sizeof *a->ahead);
+    memcpy(a->ahead + a->ahead_count, commits, count * sizeof *commits);
+    a->ahead_count += count;
+    qsort(a->ahead, a->ahead_count, sizeof *a->ahead, lsn_order);
+}
+
+bool apply_is_ahead(const struct apply *a, const struct txn *t)
+{
+    return a->ahead_count > 0 && bsearch(&t->commit, a->ahead, a->ahead_count, sizeof *a->ahead, lsn_order) != NULL;
+}
+
+/* --- seen --- */
+
+void apply_note_seen(struct apply *a, const struct parcel *p)
+{
+    for (const struct txn *t = p->txns; t != NULL; t = t->next)
+        if (t->last)
+            a->seen[a->seen_count++ % SEEN_MOST] = t->xid;
+}
+
+bool apply_unseen(const struct apply *a, const struct snapshot *s)
+{
+    uint64_t count = a->seen_count < SEEN_MOST ? a->seen_count : SEEN_MOST;
+
+    for (uint64_t i = 0; i < count; i++)
+        if (!snapshot_sees(s, a->seen[i]))
+            return true;
+    return false;
+}

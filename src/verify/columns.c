@@ -1,0 +1,60 @@
+/* verify/columns.c — see columns.h. Binary where the form is the same whatever the servers' versions, else as text. */
+#include "verify/columns.h"
+
+#include <string.h>
+
+static const struct column *same_name(const struct table *t, const char *name)
+{
+    for (uint16_t i = 0; i < t->column_count; i++)
+        if (strcmp(t->columns[i].name, name) == 0)
+            return &t->columns[i];
+    return NULL;
+}
+
+/* A key tells rows apart only where the server keeps it unique: not the whole row of a table without one. */
+static bool has_key(const struct table *t)
+{
+    return t->identity != IDENTITY_FULL && t->identity_index != NULL;
+}
+
+static void add_columns(struct row_plan *plan, const struct table *source, const struct table *target, bool keys, struct buf *missing)
+{
+    for (uint16_t i = 0; i < source->column_count; i++) {
+        const struct column *c = &source->columns[i];
+        const struct column *other = same_name(target, c->name);
+
+        if ((has_key(source) && c->key) != keys)
+            continue;
+        if (other == NULL) {
+            buf_addf(missing, "%s%s", missing->len > 0 ? ", " : "", c->name);
+            continue;
+        }
+        plan->columns[plan->count++] =
+            (struct row_column){.source = c, .target = other, .as_text = !c->binary_stable || !other->binary_stable || strcmp(c->type, other->type) != 0};
+        plan->keys += keys;
+    }
+}
+
+static void add_extra(const struct table *source, const struct table *target, struct buf *extra)
+{
+    for (uint16_t i = 0; i < target->column_count; i++)
+        if (same_name(source, target->columns[i].name) == NULL)
+            buf_addf(extra, "%s%s", extra->len > 0 ? ", " : "", target->columns[i].name);
+}
+
+void columns_plan(struct arena *a, const struct table *source, const struct table *target, struct row_plan *ret, const char **ret_remark)
+{
+    AUTO_BUF missing = {0};
+    AUTO_BUF extra = {0};
+    struct row_plan plan = {.columns = arena_zalloc(a, (source->column_count + 1u) * sizeof *plan.columns)};
+
+    add_columns(&plan, source, target, true, &missing);
+    add_columns(&plan, source, target, false, &missing);
+    add_extra(source, target, &extra);
+    *ret = plan;
+    *ret_remark = NULL;
+    if (missing.len > 0)
+        *ret_remark = arena_format(a, "the target lacks columns: %s", buf_cstr(&missing));
+    else if (extra.len > 0)
+        *ret_remark = arena_format(a, "columns only the target has are not compared: %s", buf_cstr(&extra));
+}

@@ -1,0 +1,81 @@
+"""Both sides compared exactly while writes go on: no false alarm, no difference missed, whatever is killed."""
+import random
+import threading
+
+import pytest
+
+from follow import Scene
+from wait import wait_for
+
+
+def tables(answer):
+    return {t["table"]: t for t in answer["stores"][0]["tables"]}
+
+
+@pytest.mark.parametrize("source,target", [(13, 17), (10, 15), (15, 18)])
+def test_exact_under_load(server, migration, source, target):
+    with Scene(server, migration, source, target, seed=31, clients=6) as scene:
+        scene.start()
+        scene.wait_following()
+        for _ in range(2):
+            answer = scene.leat.run("verify").json
+            assert answer["ok"], answer
+            store = answer["stores"][0]
+            assert store["clean"] and store["differences"] == 0 and store["self_test"] == {"planted": 10, "found": 10} and store["unverifiable"] == [], store
+            assert len(store["tables"]) == len(scene.leat.status("shop")["tables"])
+        scene.new.sql("set session_replication_role = replica; update pgbench_accounts set abalance = 77 where aid = 4711;"
+                      " delete from pgbench_branches where bid = 2; insert into pgbench_tellers (tid, bid, tbalance) values (100001, 1, 0)", db="shop")
+        answer = scene.leat.run("verify", check=2).json
+        found = {name: t for name, t in tables(answer).items() if t["differences"]}
+        assert set(found) == {"public.pgbench_accounts", "public.pgbench_branches", "public.pgbench_tellers"}, found
+        row, = found["public.pgbench_accounts"]["rows"]
+        assert row["kind"] == "changed" and row["key"] == {"aid": "4711"}, row
+        assert [(c["column"], c["source"], c["target"]) for c in row["columns"]] == [("abalance", "0", "77")], row
+        assert [(r["kind"], r["key"]) for r in found["public.pgbench_branches"]["rows"]] == [("missing", {"bid": "2"})]
+        assert [(r["kind"], r["key"]) for r in found["public.pgbench_tellers"]["rows"]] == [("extra", {"tid": "100001"})]
+        scene.new.sql("set session_replication_role = replica; update pgbench_accounts set abalance = 0 where aid = 4711;"
+                      " insert into pgbench_branches (bid, bbalance) values (2, 0); delete from pgbench_tellers where tid = 100001", db="shop")
+        assert scene.leat.run("verify").json["ok"]
+        scene.finish()
+
+
+@pytest.mark.limit(240)
+@pytest.mark.parametrize("source,target", [(13, 17)])
+def test_killed_while_it_compares(server, migration, source, target):
+    """The engine dies at random instants, in the cut too: the comparison goes on, no alarm is false, and nothing is applied twice or lost."""
+    with Scene(server, migration, source, target, seed=32, scale=10, clients=6, truncate=0) as scene:
+        scene.start()
+        scene.wait_following()
+        instants = random.Random(source)
+        for _ in range(4):
+            job = scene.leat.start_run("verify")
+            for _ in range(3):
+                wait_for(lambda: scene.leat.pids("engine"), 30, "an engine")
+                threading.Event().wait(instants.choice((0.1, 0.4, 0.8, 1.6)) * instants.random())   # the instant is the point
+                scene.leat.kill9("engine")
+            answer = job.wait(60).json
+            assert answer["ok"] and answer["stores"][0]["self_test"] == {"planted": 10, "found": 10}, answer
+        assert scene.leat.status("shop")["verified"]["clean"] is True
+        scene.finish()
+
+
+def test_nobody_waits_for_a_comparison(server, migration):
+    """TRUNCATE and ALTER on the source, and what comes of them on the target, go before our locks; what was truncated is compared later."""
+    with Scene(server, migration, 15, 17, seed=33, scale=20, awkwardly=False) as scene:
+        scene.old.sql("create table emptied (id serial primary key, x int); insert into emptied (x) select 1 from generate_series(1, 50000)", db="shop")
+        scene.start()
+        scene.wait_following()
+        job = scene.leat.start_run("verify")
+        slowest = 0
+        while job.running():
+            took = scene.old.one("select extract(epoch from clock_timestamp())", db="shop")
+            scene.old.sql("truncate emptied; insert into emptied (x) select g from generate_series(1, 1000) g", db="shop")
+            slowest = max(slowest, scene.old.one("select extract(epoch from clock_timestamp())", db="shop") - took)
+            scene.load.wait_commits(3)
+        assert job.wait(10).json["ok"]
+        assert slowest < 2, slowest
+        scene.finish()
+        scene.new.sql("alter table emptied drop column x; alter table pgbench_tellers drop constraint pgbench_tellers_pkey", db="shop")
+        store = scene.leat.run("verify", check=2).json["stores"][0]
+        assert [u["object"] for u in store["unverifiable"]] == ["public.emptied"] and store["differences"] == 0, store
+        assert {(o["kind"], o["object"]) for o in store["objects"]} == {("constraint", "public.pgbench_tellers: pgbench_tellers_pkey"), ("index", "public.pgbench_tellers: pgbench_tellers_pkey")}, store
