@@ -4,7 +4,6 @@
         old, new = server(13, "old"), server(17, "new")
         m = migration({"shop": (old.createdb("shop"), new.createdb("shop"))})
 """
-import os
 import pathlib
 import signal
 import sys
@@ -18,11 +17,6 @@ from leat import Leat  # noqa: E402
 
 LIMIT = 180
 
-
-def pytest_collection_modifyitems(items):
-    """TEST_SHARE=K/N: every Nth test, from the Kth on, so that N runs beside each other are all of them."""
-    k, n = map(int, os.environ.get("TEST_SHARE", "0/1").split("/"))
-    items[:] = items[k::n]
 
 
 @pytest.fixture

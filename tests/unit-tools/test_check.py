@@ -66,6 +66,7 @@ def small(tmp_path):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(TREE / name, tmp_path / name)
     (tmp_path / "tests" / "lib").mkdir(parents=True)
+    shutil.copy(TREE / "tests" / "lib" / "share.py", tmp_path / "tests" / "lib")
     put(tmp_path, "sql/one.sql", "select 1\n")
     put(tmp_path, "src/base/one.c", "int one(void);\nint one(void)\n{\n    return 1;\n}\n")
     put(tmp_path, "src/cli/main.c", "int main(void)\n{\n    return 0;\n}\n")
