@@ -69,7 +69,10 @@ static enum err gather(const struct config *c, const char *state_dir, const stru
         if (!counted)
             continue;
         first = first == NULL ? x : first;
-        buf_addf(&reasons, "%s%s%s%s: %s: %s", count > 0 ? "; " : "", x->store, x->store[0] != '\0' ? " " : "", x->object, x->id, x->why);
+        buf_addf(&reasons, "%s%s%s%s: ", count > 0 ? "; " : "", x->store, x->store[0] != '\0' ? " " : "", x->object);
+        if (strcmp(x->id, first->id) != 0 || err_by_code(x->id) == ERR_OK) /* else it stands at the head of the error */
+            buf_addf(&reasons, "%s: ", x->id);
+        buf_addf(&reasons, "%s", x->why);
         count++;
     }
     return first != NULL ? say(first, count, &reasons, f) : ERR_OK;

@@ -6,7 +6,7 @@
  *   to begin anew, as it says           started again at once
  *   with a transient error, or asked to started again after 0.2 s, doubling to 10 s; from 0.2 s again after 60 s of health
  *   with any other error                the store stops, and says why
- *   with no word                        the same: it never ends so unless it could not even begin
+ *   with no word                        as its exit status says: its disk was full; or the store stops: it could not even begin
  *
  * An engine dies with its pilot (PR_SET_PDEATHSIG): no two of a store ever work because a pilot was killed. */
 #include "pilot/engine_process.h"
@@ -22,6 +22,7 @@
 
 #include "base/world.h"
 #include "pilot/status.h"
+#include "replicate/engine.h"
 
 #define BACKOFF_LEAST_US ((int64_t)200000)
 #define BACKOFF_MOST_US ((int64_t)10000000)
@@ -154,11 +155,24 @@ static void on_signalled(struct engine_process *e, const struct pilot_job *job, 
     e->again_us = 0;
 }
 
+/* What it wrote, or, where it could not write, what its status tells. */
+static void learn_why(const struct engine_process *e, const struct pilot_job *job, int status, struct fault *ret)
+{
+    enum err err = status > ENGINE_STATUS && status < ENGINE_STATUS + ERR_COUNT ? (enum err)(status - ENGINE_STATUS) : ERR_OK;
+
+    pilot_store_fault(job->state_dir, e->store, ret);
+    if (err == ERR_OK || ret->code == err)
+        return;
+    fault_clear(ret);
+    ret->code = fault_set(ret, err == ERR_ANEW || err == ERR_INTERRUPTED || err_is_transient(err) ? err : ERR_STATE_DIR,
+                          "the engine could not write down in %s why it ended (%s: %s): is there space left?", job->state_dir, err_info(err)->code, err_info(err)->text);
+}
+
 static void on_exited(struct engine_process *e, const struct pilot_job *job, int status)
 {
     struct fault why;
 
-    pilot_store_fault(job->state_dir, e->store, &why);
+    learn_why(e, job, status, &why);
     if (why.code == ERR_ANEW) {
         e->again_us = 0;
         say(job, e->store, why.why);

@@ -74,8 +74,8 @@ void pilot_store_note(const char *state_dir, const char *store, const struct fau
     json_t *o = json_pack("{s:s, s:s, s:s, s:s}", "code", info->code, "what", why->what[0] != '\0' ? why->what : info->text, "why", why->why, "todo",
                           why->todo[0] != '\0' ? why->todo : info->remedy);
 
-    if (o != NULL && json_dump_file(o, temporary, JSON_COMPACT) == 0)
-        (void)rename(temporary, path);
+    if (o != NULL && (json_dump_file(o, temporary, JSON_COMPACT) != 0 || rename(temporary, path) != 0))
+        (void)unlink(temporary);
     json_decref(o);
 }
 

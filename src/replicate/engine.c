@@ -126,7 +126,7 @@ int engine_main(const struct config *c, const char *state_dir, const char *store
 
     (void)pilot_token;
     if (e.config_store == NULL)
-        return err_info(ERR_UNKNOWN_NAME)->exit_status;
+        return ENGINE_STATUS + ERR_UNKNOWN_NAME;
     watch_signals();
     log_level_set(LOG_INFO);
     log_bound(log_path, LOG_MOST);
@@ -151,5 +151,5 @@ int engine_main(const struct config *c, const char *state_dir, const char *store
     if (e.journal != NULL)
         journal_free(e.journal);
     store_free(e.store);
-    return err_info(err)->exit_status;
+    return ENGINE_STATUS + (int)err;
 }

@@ -31,7 +31,11 @@ struct engine_guest {
     void (*stop)(void *guest); /* NULL is none */
 };
 
-/* Runs until it fails or is asked to stop (SIGTERM, SIGINT). Returns the process's exit status. Writes STATE/run/STORE.json about
+/* The exit status of an engine says why it ended, for whoever finds no STORE.fault: its disk may be full. */
+#define ENGINE_STATUS 64
+_Static_assert(ENGINE_STATUS + ERR_COUNT < 126, "beyond it are the shell's and the signals'");
+
+/* Runs until it fails or is asked to stop (SIGTERM, SIGINT). Returns ENGINE_STATUS + the error. Writes STATE/run/STORE.json about
  * four times a second, and STATE/run/STORE.fault when it ends with an error. `consent`: it may change the source as planned. */
 int engine_main(const struct config *c, const char *state_dir, const char *store, int64_t pilot_token, bool consent, const struct engine_guest *guest);
 

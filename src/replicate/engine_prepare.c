@@ -29,17 +29,53 @@ static void doing(struct engine *e, const char *text)
 
 /* --- who the servers are --- */
 
-/* "system id/timeline/version": the same server, restored or promoted. */
-static bool same_system(const char *before, const char *now)
-{
-    size_t n = strcspn(before, "/");
+/* What an identity is made of, in its order: see identify in store/store.h. */
+static const char *const parts[] = {"system identifier", "timeline", "major version", "database (its oid)"};
 
-    return n == strcspn(now, "/") && strncmp(before, now, n) == 0;
+/* The part at `*text`, without what comes behind it; moves on to the next. */
+static struct part {
+    const char *text;
+    int size;
+} next_part(const char **text)
+{
+    struct part p = {*text, (int)strcspn(*text, "/")};
+
+    *text += p.size + ((*text)[p.size] == '/');
+    return p;
+}
+
+static bool same_part(struct part a, struct part b)
+{
+    return a.size == b.size && memcmp(a.text, b.text, (size_t)a.size) == 0;
+}
+
+/* The first part that differs decides: a timeline or a major are of the same database, restored, promoted or upgraded. */
+static enum err tell_change(const char *side, const char *before, const char *now, bool again, struct fault *f)
+{
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        struct part was = next_part(&before);
+        struct part is = next_part(&now);
+
+        if (!same_part(was, is))
+            return fault_todo(f, ERR_SERVER_CHANGED, again ? "`leat resume STORE --arm-again --yes` copies every table again, if this is the server to go on with" : NULL,
+                              "the %s of the %s was %.*s when the migration began, and is %.*s now", parts[i], side, was.size, was.text, is.size, is.text);
+    }
+    return fault_set(f, ERR_BUG, "two identities of the %s that do not differ", side);
+}
+
+/* The same database of the same server, whatever became of it. */
+static bool same_database(const char *before, const char *now)
+{
+    const char *of_before = strrchr(before, '/');
+    const char *of_now = strrchr(now, '/');
+
+    return same_part(next_part(&before), next_part(&now)) && of_before != NULL && of_now != NULL && strcmp(of_before, of_now) == 0;
 }
 
 /* Whoever arms again begins with the server as it is now. */
-static enum err check_identity(struct engine *e, struct arena *a, const char *fact, const char *now, struct fault *f)
+static enum err check_identity(struct engine *e, struct arena *a, const char *side, const char *now, struct fault *f)
 {
+    const char *fact = arena_format(a, "%s.server", side);
     const char *before;
     const char *name = e->config_store->name;
     bool arming;
@@ -50,9 +86,9 @@ static enum err check_identity(struct engine *e, struct arena *a, const char *fa
     if (strcmp(before, now) == 0)
         return ERR_OK;
     TRY(again_stands(e->journal, name, AGAIN_ARM, &arming, f));
-    if (arming && same_system(before, now))
+    if (arming && same_database(before, now))
         return e->journal->ops->fact_set(e->journal, name, fact, now, false, f);
-    return fault_set(f, ERR_SERVER_CHANGED, "%s was %s (system/timeline/major) when the migration began, and is %s now", fact, before, now);
+    return tell_change(side, before, now, same_database(before, now), f);
 }
 
 static enum err identify(struct engine *e, struct arena *a, struct fault *f)
@@ -62,8 +98,8 @@ static enum err identify(struct engine *e, struct arena *a, struct fault *f)
 
     doing(e, "asking both servers who they are");
     TRY(e->store->ops->identify(e->store, a, &source, &target, f));
-    TRY(check_identity(e, a, "source.server", source, f));
-    return check_identity(e, a, "target.server", target, f);
+    TRY(check_identity(e, a, "source", source, f));
+    return check_identity(e, a, "target", target, f);
 }
 
 /* --- steps --- */
@@ -294,7 +330,7 @@ enum err engine_prepare_source(struct engine *e, struct fault *f)
     const char *source;
 
     TRY(e->store->ops->identify(e->store, a, &source, NULL, f));
-    TRY(check_identity(e, a, "source.server", source, f));
+    TRY(check_identity(e, a, "source", source, f));
     TRY(e->store->ops->confirmed(e->store, &confirmed, f));
     TRY(check_source(e, confirmed, f));
     if (e->backlog == NULL)

@@ -20,8 +20,8 @@ static void write_file(const char *path, json_t *o)
 {
     AUTO_CHARS *temporary = mem_format("%s.new", path);
 
-    if (json_dump_file(o, temporary, JSON_COMPACT) == 0)
-        (void)rename(temporary, path);
+    if (json_dump_file(o, temporary, JSON_COMPACT) != 0 || rename(temporary, path) != 0)
+        (void)unlink(temporary);
     json_decref(o);
 }
 

@@ -77,7 +77,7 @@ static enum err make(struct router_state *rs, const struct relation *rel, struct
     if (strcmp(rel->schema, "leat") != 0 && !registry_gone(rs->registry, rel->id)) {
         made.table = registry_find(rs->registry, rel->id);
         if (made.table == NULL)
-            return fault_todo(f, ERR_DDL, "create it on the target as it is on the source, then `leat resume STORE`", "table %s.%s appeared on the source after the migration began", rel->schema, rel->name);
+            return fault_todo(f, ERR_DDL, "create it on the target as it is on the source, then `leat resume STORE`", "table %s.%s of the source is not on the target: it came after the migration began, or was dropped there", rel->schema, rel->name);
         TRY(rs->store->ops->bind(rs->store, rs->arena, rel, made.table->source, made.table->target, ++rs->serial, &b, f));
         made.binding = b;
     }

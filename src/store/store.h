@@ -182,7 +182,7 @@ struct store_ops {
     const char *engine;
 
     /* --- preparing --- */
-    /* Both servers' identity against what the journal recorded: text "system id/timeline/version" per side, in the arena.
+    /* Both servers' identity against what the journal recorded: text "system id/timeline/major/database's oid" per side, in the arena.
      * ret_target NULL: only the source is asked. */
     enum err (*identify)(struct store *s, struct arena *a, const char **ret_source, const char **ret_target, struct fault *f);
     /* Makes leat's own schema on the target, takes the store's lease there with s->token (ERR_FENCED_OUT when a newer one holds

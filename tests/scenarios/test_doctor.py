@@ -356,12 +356,16 @@ def test_a_missing_extension_is_named_with_its_package(server, migration):
     names = {x[0] for x in old.sql("select name from pg_available_extensions")} - {x[0] for x in new.sql("select name from pg_available_extensions")} - {"plpgsql"}
     if not names:
         pytest.skip("the newer server has every extension of the older one")
-    name = "pg_trgm" if "pg_trgm" in names else sorted(names)[0]
-    try:
-        old.sql(f'create extension "{name}" cascade', db="shop")
-    except psycopg2.Error as e:
-        pytest.skip(f"extension {name} cannot be made here: {e}")
-    assert "apt-get" in one(doctor(m, ok=False), "extension", name)["fix"]
+    made = []
+    for name in sorted(names):
+        with contextlib.suppress(psycopg2.Error):   # some need a language that is not here
+            old.sql(f'create extension "{name}"', db="shop")
+            made.append(name)
+    if not made:
+        pytest.skip(f"none of {names} can be made here")
+    findings = doctor(m, ok=False)
+    for name in made:   # what 17 has no more, no package brings
+        assert ("DROP EXTENSION" if name in ("adminpack", "old_snapshot") else "apt-get") in one(findings, "extension", name)["fix"]
 
 
 def test_a_tablespace_the_target_lacks_is_named(server, migration, tmp_path):

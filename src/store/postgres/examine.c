@@ -185,8 +185,16 @@ enum err examine_listing(struct examine *e, const struct examine_check *c, struc
 /* --- both ends --- */
 
 /* A pooler before the server refuses the settings every session of leat needs. */
-static void tell_unreachable(struct examine *e, enum side side, const struct fault *f)
+static void tell_unreachable(struct examine *e, enum side side, struct fault *f)
 {
+    size_t prefix = strlen(side_name(side));
+
+    if (strncmp(f->why, side_name(side), prefix) == 0 && strncmp(f->why + prefix, ": ", 2) == 0)
+        memmove(f->why, f->why + prefix + 2, strlen(f->why + prefix + 2) + 1); /* the finding's object says it */
+    if (f->todo[0] == '\0' && f->code == ERR_BUSY)
+        snprintf(f->todo, sizeof f->todo, "raise max_connections, or wait until others have left; then run this again");
+    else if (f->todo[0] == '\0' && err_is_transient(f->code)) /* nobody is at work yet who would try again */
+        snprintf(f->todo, sizeof f->todo, "check host, port and that the server runs; then run this again");
     if (strstr(f->why, "unsupported startup parameter") != NULL)
         examine_tell(e, REMARK_FOUND, "pooler", side_name(side), "give the address of the server itself in leat.yaml", "%s", f->why);
     else

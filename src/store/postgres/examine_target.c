@@ -91,6 +91,21 @@ static const char *package_of(struct arena *a, const char *extension, int major)
     return arena_format(a, "apt-get install postgresql-contrib, if it is one of PostgreSQL's own; else the package of %s for PostgreSQL %d", extension, major);
 }
 
+/* Extensions of PostgreSQL's own that a major no longer has: no package brings them. */
+static bool is_removed(const char *extension, int major)
+{
+    static const struct {
+        const char *extension;
+        int since;
+    } gone[] = {{"chkpass", 11}, {"timetravel", 12}, {"plpythonu", 15}, {"plpython2u", 15}, {"hstore_plpythonu", 15}, {"hstore_plpython2u", 15}, {"ltree_plpythonu", 15}, {"ltree_plpython2u", 15},
+                {"jsonb_plpythonu", 15}, {"jsonb_plpython2u", 15}, {"adminpack", 17}, {"old_snapshot", 17}};
+
+    for (size_t i = 0; i < sizeof gone / sizeof *gone; i++)
+        if (strcmp(gone[i].extension, extension) == 0)
+            return major >= gone[i].since;
+    return false;
+}
+
 static int find_name(const PGresult *r, const char *name)
 {
     for (int i = 0; i < PQntuples(r); i++)
@@ -106,6 +121,10 @@ static bool tell_extension(struct examine *e, const char *id, const char *name, 
     const char *quoted = pg_quote_ident(e->arena, name);
     const char *offered = row >= 0 ? PQgetvalue(available, row, PQgetvalue(available, row, 2)[0] != '\0' ? 2 : 1) : "";
 
+    if (row < 0 && is_removed(name, target->pg->major)) {
+        examine_tell(e, REMARK_FOUND, id, name, arena_format(e->arena, "DROP EXTENSION %s -- on the source, once nothing uses it", quoted), "PostgreSQL %d has no extension %s any more", target->pg->major, name);
+        return true;
+    }
     if (row < 0) {
         examine_tell(e, REMARK_FOUND, id, name, examine_service(target)[0] != '\0' ? "enable it in the service's settings, if it is offered there" : package_of(e->arena, name, target->pg->major),
                      "extension %s %s is not available on the target", name, version);

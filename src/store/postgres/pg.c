@@ -55,6 +55,25 @@ static enum err connect_class(const char *message, enum side side)
     return side == SIDE_SOURCE ? ERR_SOURCE_UNREACHABLE : ERR_TARGET_UNREACHABLE;
 }
 
+/* libpq's words in one line. */
+static char *one_line(const char *message)
+{
+    char *line = mem_dup(message);
+    char *to = line;
+
+    for (const char *from = message; *from != '\0'; from++) {
+        if (*from != '\n') {
+            *to++ = *from;
+            continue;
+        }
+        from += strspn(from + 1, " \t\n");
+        if (from[1] != '\0')
+            *to++ = ' ';
+    }
+    *to = '\0';
+    return line;
+}
+
 static enum err connect_any(const char *dsn, enum side side, const char *purpose, bool replication, struct pg **ret,
                             struct fault *f)
 {
@@ -68,7 +87,7 @@ static enum err connect_any(const char *dsn, enum side side, const char *purpose
     pg->side = side;
     pg->conn = PQconnectdbParams(keys, values, 1);
     if (PQstatus(pg->conn) != CONNECTION_OK) {
-        const char *message = PQerrorMessage(pg->conn);
+        AUTO_CHARS *message = one_line(PQerrorMessage(pg->conn));
         return fault_set(f, connect_class(message, side), "%s: %s", side_name(side), message);
     }
     PQsetNoticeReceiver(pg->conn, notice_ignored, NULL);

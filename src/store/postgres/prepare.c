@@ -9,17 +9,23 @@
 #include "store/postgres/names.h"
 #include "store/postgres/pg.h"
 
-/* A managed service may refuse pg_control_system(): then the replication protocol tells, and else nothing is known. */
+/* A managed service may refuse pg_control_system(): then nothing is known of the server but its version. Any other error is no answer. */
 static enum err identity_of(const char *dsn, enum side side, struct arena *a, const char **ret, struct fault *f)
 {
     AUTO(pg) *pg = NULL;
     AUTO_RESULT *r = NULL;
+    struct fault refused = {0};
+    const char *database;
+    enum err err;
 
     TRY(pg_connect(dsn, side, "identify", &pg, f));
-    if (pg_exec(pg, "SELECT system_identifier, (SELECT timeline_id FROM pg_catalog.pg_control_checkpoint()) FROM pg_catalog.pg_control_system()", &r, NULL) == ERR_OK)
-        *ret = arena_format(a, "%s/%s/%d", pg_get(r, 0, 0), pg_get(r, 0, 1), pg->major);
-    else
-        *ret = arena_format(a, "?/?/%d", pg->major);
+    TRY(pg_value(pg, a, "SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()", 0, NULL, &database, f));
+    err = pg_exec(pg, "SELECT system_identifier, (SELECT timeline_id FROM pg_catalog.pg_control_checkpoint()) FROM pg_catalog.pg_control_system()", &r, &refused);
+    if (err != ERR_OK && err != ERR_RIGHT_MISSING) {
+        *f = refused;
+        return err;
+    }
+    *ret = err == ERR_OK ? arena_format(a, "%s/%s/%d/%s", pg_get(r, 0, 0), pg_get(r, 0, 1), pg->major, database) : arena_format(a, "?/?/%d/%s", pg->major, database);
     return ERR_OK;
 }
 
