@@ -7,6 +7,7 @@
 import pathlib
 import signal
 import sys
+import threading
 
 import pytest
 
@@ -16,7 +17,7 @@ import servers  # noqa: E402
 from leat import Leat  # noqa: E402
 
 LIMIT = 180
-
+MERCY = 20   # beyond the limit
 
 
 @pytest.fixture
@@ -46,6 +47,13 @@ class OutOfTime(BaseException):
     """Not an Exception, so that no test's own handling swallows it."""
 
 
+def unblock():
+    """Shows what every server of the test waits for, and ends them: a test that waits for a statement's answer hears no signal."""
+    for one in servers.existing():
+        print(f"--- {one.name}, PostgreSQL {one.major}, out of time:\n{one.activity()}", file=sys.stderr)
+        one.kill9()
+
+
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_call(item):
     """Ends a test that takes longer than its limit, with the place where it stood."""
@@ -56,8 +64,12 @@ def pytest_runtest_call(item):
         raise OutOfTime(f"{item.name} took longer than its {seconds} s")
     before = signal.signal(signal.SIGALRM, out_of_time)
     signal.setitimer(signal.ITIMER_REAL, seconds)
+    last_resort = threading.Timer(seconds + MERCY, unblock)
+    last_resort.daemon = True
+    last_resort.start()
     try:
         yield
     finally:
+        last_resort.cancel()
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)

@@ -14,6 +14,7 @@
 #include "cli/before.h"
 #include "cli/cli.h"
 #include "pilot/pilot.h"
+#include "pilot/presence.h"
 #include "pilot/status.h"
 
 #define START_US ((int64_t)30000000)
@@ -173,14 +174,15 @@ int cmd_resume(struct cli *c, struct fault *f)
 
 /* --- stop --- */
 
-static enum err wait_until_down(const struct cli *c, int pid, struct fault *f)
+/* Until the process is gone, not only its word. */
+static enum err wait_until_down(const struct cli *c, const struct holder *pilot, struct fault *f)
 {
     int64_t deadline = world_mono_us() + STOP_US;
     int64_t said = world_mono_us();
 
-    while (pilot_pid(c->state_dir) == pid) {
+    while (holder_look(pilot) == HOLDER_LIVES) {
         if (world_mono_us() > deadline)
-            return fault_set(f, ERR_BUSY, "the pilot (pid %d) is still stopping", pid);
+            return fault_set(f, ERR_BUSY, "the pilot (pid %d) is still stopping", (int)pilot->pid);
         if (!c->json && world_mono_us() - said > 2000000) {
             fputs("stopping: what is being applied is brought to its end\n", stderr);
             said = world_mono_us() + 8000000;
@@ -192,19 +194,20 @@ static enum err wait_until_down(const struct cli *c, int pid, struct fault *f)
 
 int cmd_stop(struct cli *c, struct fault *f)
 {
-    int pid = pilot_pid(c->state_dir);
+    struct holder pilot;
+    bool runs = presence_read(c->state_dir, &pilot);
 
-    if (pid != 0 && kill(pid, SIGTERM) != 0)
-        return err_info(fault_set(f, ERR_SYSTEM, "cannot stop the pilot, pid %d: %s", pid, strerror(errno)))->exit_status;
-    if (pid != 0 && wait_until_down(c, pid, f) != ERR_OK)
+    if (runs && kill((pid_t)pilot.pid, SIGTERM) != 0 && errno != ESRCH)
+        return err_info(fault_set(f, ERR_SYSTEM, "cannot stop the pilot, pid %d: %s", (int)pilot.pid, strerror(errno)))->exit_status;
+    if (runs && wait_until_down(c, &pilot, f) != ERR_OK)
         return err_info(f->code)->exit_status;
     if (c->json) {
         json_t *o = cli_object(c, true);
 
-        json_object_set_new(o, "stopped", json_boolean(pid != 0));
+        json_object_set_new(o, "stopped", json_boolean(runs));
         cli_answer(c, o, "leat start");
     } else {
-        puts(pid != 0 ? "stopped; the slot keeps what the source writes meanwhile\nnext: leat start" : "no pilot was running in the background");
+        puts(runs ? "stopped; the slot keeps what the source writes meanwhile\nnext: leat start" : "no pilot was running in the background");
     }
     return 0;
 }

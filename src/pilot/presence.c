@@ -48,16 +48,23 @@ static void copy_text(char *to, const json_t *o, const char *key)
     snprintf(to, HOLDER_TEXT_SIZE, "%s", text != NULL ? text : "");
 }
 
-int pilot_pid(const char *state_dir)
+bool presence_read(const char *state_dir, struct holder *ret)
 {
     AUTO_CHARS *path = path_of(state_dir);
     json_t *o = json_load_file(path, 0, NULL);
-    struct holder h = {.pid = json_integer_value(json_object_get(o, "pid")), .started = json_integer_value(json_object_get(o, "started_ticks"))};
 
-    copy_text(h.host, o, "host");
-    copy_text(h.place, o, "place");
+    *ret = (struct holder){.pid = json_integer_value(json_object_get(o, "pid")), .started = json_integer_value(json_object_get(o, "started_ticks"))};
+    copy_text(ret->host, o, "host");
+    copy_text(ret->place, o, "place");
     json_decref(o);
-    return h.pid > 0 && holder_look(&h) == HOLDER_LIVES ? (int)h.pid : 0;
+    return ret->pid > 0 && holder_look(ret) == HOLDER_LIVES;
+}
+
+int pilot_pid(const char *state_dir)
+{
+    struct holder h;
+
+    return presence_read(state_dir, &h) ? (int)h.pid : 0;
 }
 
 static char *wake_path(const char *state_dir, const char *store)

@@ -20,6 +20,7 @@ struct backlog {
     struct lsn synced;
     struct spool_cursor *cursor; /* the reader's thread */
     bool inside;                 /* a transaction is half appended */
+    bool drained;                /* nothing is in it that next() has not given */
     _Atomic bool left;
 };
 
@@ -143,6 +144,7 @@ enum err backlog_append(struct backlog *b, const struct parcel *p, struct fault 
     for (const struct txn *t = p->txns; t != NULL; t = t->next) {
         if (lsn_lt(t->commit, b->spool->ops->end(b->spool)))
             continue; /* it is in already, whole */
+        b->drained = false;
         TRY(b->spool->ops->append(b->spool, t, keep_all, NULL, f));
         b->inside = !t->last;
     }
@@ -162,6 +164,7 @@ enum err backlog_next(struct backlog *b, struct lsn after, struct parcel **ret, 
         return lost(f, why.why);
     if (err != ERR_OK && f != NULL)
         *f = why;
+    b->drained = err == ERR_OK && *ret == NULL;
     return err;
 }
 
@@ -172,7 +175,7 @@ bool backlog_at_boundary(const struct backlog *b)
 
 void backlog_leave(struct backlog *b)
 {
-    ENSURE(!b->inside);
+    ENSURE(!b->inside && b->drained);
     atomic_store(&b->left, true);
 }
 

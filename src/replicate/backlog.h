@@ -41,7 +41,7 @@ MUST_USE enum err backlog_append(struct backlog *b, const struct parcel *p, stru
 MUST_USE enum err backlog_next(struct backlog *b, struct lsn after, struct parcel **ret, struct fault *f);
 /* Nothing is half appended. */
 bool backlog_at_boundary(const struct backlog *b);
-/* The stream goes past it from now on: what is in it is all there will be. */
+/* The stream goes past it from now on: what is in it is all there will be. Only when next() has just found nothing left. */
 void backlog_leave(struct backlog *b);
 
 /* --- any thread --- */

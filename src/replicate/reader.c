@@ -2,8 +2,9 @@
  *
  * One thread both fills the backlog and takes from it, so that "through" needs no agreement: nothing was read that is not in it,
  * and it has nothing left. (A slot that fell back, its server having crashed, may send again what is in it after that: the
- * dispatcher takes nothing twice.) It goes past the backlog only after that has been so for a while, with the queue nearly empty and the
- * target keeping up: a target that is merely slow would fill the queue at once, and the source would wait for it again. */
+ * dispatcher takes nothing twice.) It goes past the backlog only when it has been drained in every turn for a while and is drained
+ * now, with the queue nearly empty and the target keeping up: a target that is merely slow would fill the queue at once, and the
+ * source would wait for it again. While there is a backlog nothing here waits for the queue, that is for the target. */
 #include "replicate/reader.h"
 
 #include <pthread.h>
@@ -13,6 +14,7 @@
 
 #define TURN_US ((int64_t)100000)
 #define THROUGH_US ((int64_t)2000000)
+#define FED_AT_ONCE 16 /* parcels, before the source is listened to again */
 #define QUEUE_LOW ((size_t)8 << 20)
 
 struct reader {
@@ -20,8 +22,9 @@ struct reader {
     struct store_stream *stream;
     struct queue *out;       /* NULL: the target is away */
     struct backlog *backlog; /* NULL: none, or it is left behind */
+    struct parcel *held;     /* of the backlog: the queue had no room for it yet */
     struct lsn applied;
-    int64_t through_us;      /* since when the backlog has nothing left; 0: it has */
+    int64_t through_us;      /* since when every turn has drained the backlog; 0: the last one has not */
     pthread_t thread;
     bool started;
     pthread_mutex_t lock;
@@ -60,24 +63,19 @@ static enum err put(struct reader *r, struct parcel *p, struct fault *f)
 
 /* --- with a backlog --- */
 
-/* Gives the queue what it has room for. *ret_fed: there was something. */
-static enum err feed(struct reader *r, bool *ret_fed, struct fault *f)
+/* Gives the queue what it has room for. *ret_drained: the backlog has nothing left. */
+static enum err feed(struct reader *r, bool *ret_drained, struct fault *f)
 {
-    struct parcel *p = NULL;
-
-    *ret_fed = false;
-    if (r->out == NULL || queue_weight(r->out) > 2 * QUEUE_LOW) {
-        r->through_us = 0;
-        return ERR_OK;
+    *ret_drained = false;
+    for (int i = 0; r->out != NULL && i < FED_AT_ONCE; i++) {
+        if (r->held == NULL)
+            TRY(backlog_next(r->backlog, r->applied, &r->held, f));
+        *ret_drained = r->held == NULL;
+        if (*ret_drained || !queue_put(r->out, r->held, arena_bytes(r->held->arena), 0))
+            return ERR_OK;
+        r->held = NULL;
     }
-    TRY(backlog_next(r->backlog, r->applied, &p, f));
-    if (p == NULL) {
-        if (r->through_us == 0)
-            r->through_us = world_mono_us();
-        return ERR_OK;
-    }
-    *ret_fed = true;
-    return put(r, p, f);
+    return ERR_OK;
 }
 
 static bool is_through(const struct reader *r)
@@ -101,18 +99,21 @@ static enum err keep(struct reader *r, int64_t deadline_us, struct fault *f)
 /* Without room the source keeps its log for a while; it still hears from us. */
 static enum err turn_with_backlog(struct reader *r, struct fault *f)
 {
-    bool fed;
+    bool drained;
 
-    TRY(feed(r, &fed, f));
+    TRY(feed(r, &drained, f));
+    if (!drained)
+        r->through_us = 0;
+    else if (r->through_us == 0)
+        r->through_us = world_mono_us();
     if (is_through(r)) {
         backlog_leave(r->backlog);
         r->backlog = NULL;
         return ERR_OK;
     }
     if (backlog_has_room(r->backlog) || !backlog_at_boundary(r->backlog))
-        return keep(r, world_mono_us() + (fed ? 1000 : TURN_US), f);
-    if (!fed)
-        world_sleep_us(TURN_US / 2);
+        return keep(r, world_mono_us() + (drained || r->out == NULL ? TURN_US : r->held != NULL ? TURN_US / 10 : 1000), f);
+    world_sleep_us(TURN_US / 10);
     return r->store->ops->stream_feedback(r->stream, (struct lsn){atomic_load(&r->durable)}, f);
 }
 
@@ -207,6 +208,7 @@ void reader_free(struct reader *r)
     if (r == NULL)
         return;
     reader_stop(r);
+    parcel_free(r->held);
     if (r->stream != NULL)
         r->store->ops->stream_close(r->stream);
     pthread_mutex_destroy(&r->lock);

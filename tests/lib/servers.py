@@ -289,6 +289,15 @@ class Server:
         self.sql(f'create database "{name}" {extra}')
         return self.dsn(name)
 
+    def activity(self):
+        """Who is connected, what each does and waits for, and who keeps whom waiting: for error messages."""
+        try:
+            rows = self.sql("set statement_timeout = '5s'; select pid, pg_blocking_pids(pid), application_name, state, wait_event_type, wait_event, left(query, 200)"
+                            " from pg_stat_activity where backend_type in ('client backend', 'walsender') and pid <> pg_backend_pid()")
+        except psycopg2.Error as e:
+            return str(e)
+        return "\n".join(map(str, rows))
+
     # -- life --
 
     @property

@@ -39,7 +39,7 @@ def test_slow_target_costs_the_source_no_log(server, migration):
         blocker = scene.new.conn(db="shop")
         blocker.cursor().execute("select 1 from wide where id = 1 for update")
         scene.old.sql("update wide set a = 'held up' where id = 1", db="shop")
-        write(scene.old, 40)
+        write(scene.old, 160)   # more than queue and lanes hold
         wait_governed(scene.leat, "through the spool")
         position = scene.old.one("select pg_current_wal_lsn() - '0/0'")
         wait_for(lambda: scene.old.one(SLOT) >= position, 90, f"the slot to pass {position}", show=scene.leat.logs)

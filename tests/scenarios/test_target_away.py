@@ -66,6 +66,21 @@ def test_away_while_tables_are_copied(server, migration):
         scene.finish()
 
 
+def test_lost_in_the_middle_of_a_row(server, migration):
+    """The source's COPY stands in the middle of a row when the target's session goes: what comes next is no message (and looks like one)."""
+    with Scene(server, migration, 15, 17, seed=15, awkwardly=False) as scene:
+        scene.old.sql("create table wide (id int primary key, a text); alter table wide alter a set storage external;"
+                      "insert into wide select g, repeat('d', 4 * 1024 * 1024) from generate_series(1, 60) g", db="shop")
+        scene.start()
+        for _ in range(3):
+            wait_for(lambda: scene.new.sql("select pid from pg_stat_activity where query ~ '^COPY .*wide' and state = 'active'"), 60, "the table to be copied", every=0.005)
+            engine = scene.leat.pids("engine")
+            scene.new.sql("select pg_terminate_backend(pid) from pg_stat_activity where query ~ '^COPY .*wide'")
+            wait_for(lambda: not set(engine) & set(scene.leat.pids("engine")), 10, "the engine to end", show=scene.leat.logs)
+        scene.wait_following()
+        scene.finish()
+
+
 def test_stopped_and_started_while_the_target_is_away(server, migration):
     with Scene(server, migration, 15, 17, seed=13) as scene:
         scene.start()

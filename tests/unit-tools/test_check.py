@@ -105,12 +105,12 @@ def test_all_is_well(small):
     (["asan"], "tests/unit/test_one.c", UNIT % "n = (int)strtol(\"2147483647\", NULL, 10); n++;", "signed integer overflow"),
     (["asan"], "tests/unit/test_one.c", UNIT % "p = malloc((size_t)n);", "detected memory leaks"),
     (["build", "tsan"], "tests/unit/test_one.c", UNIT % RACE, "data race"),
-    (["scenarios"], "tests/scenarios/test_a.py", "def test_a(): assert False\ndef test_b(): pass\n", "1 passed    1 failed"),
+    (["scenarios"], "tests/scenarios/test_a.py", "def test_a(): assert False\ndef test_b(): pass\n", "failed: tests.scenarios.test_a::test_a: assert False"),
 ), ids=lambda x: "" if isinstance(x, str) else "+".join(x))
 def test_what_is_planted_is_caught(small, stages, name, text, said):
     put(small, name, text)
     status, out, last = check(small, *stages)
-    assert status == 1 and said in out and f"first failure: stage {stages[-1]}:" in out, out
+    assert status == 1 and said in out and f"failed: stage {stages[-1]}:" in out, out
     assert int(last.split(", ")[1].split()[0]) >= 1, last
 
 
@@ -118,7 +118,7 @@ def test_scenarios_that_never_end_are_ended(small, monkeypatch):
     put(small, "tests/scenarios/test_a.py", "import threading\ndef test_a(): threading.Event().wait()\n")
     monkeypatch.setenv("SCENARIO_SECONDS", "2")
     status, out, last = check(small, "scenarios")
-    assert (status, last) == (1, "0 passed, 1 failed") and "was ended after 2 s" in out, out
+    assert (status, last) == (1, "0 passed, 1 failed") and "was ended after 2 s, in tests/scenarios/test_a.py::test_a" in out, out
 
 
 def test_later_stages_do_not_run_and_files_that_came_are_built(small):

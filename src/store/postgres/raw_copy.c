@@ -30,6 +30,7 @@ struct end {
     size_t begin;
     size_t filled;
     uint64_t rows;     /* of its CommandComplete */
+    bool asked;        /* our statement was sent */
     bool failed;       /* it said ErrorResponse */
     bool ready;        /* it said ReadyForQuery */
     struct fault fault;
@@ -240,6 +241,7 @@ static enum err send_query(struct end *e, const char *sql, struct fault *f)
     buf_addc(&b, 'Q');
     buf_add_u32be(&b, (uint32_t)(strlen(sql) + 5));
     buf_add(&b, sql, strlen(sql) + 1);
+    e->asked = true;
     return end_write(e, b.data, b.len, f);
 }
 
@@ -385,6 +387,13 @@ static enum err run(const struct raw_copy *c, struct end *source, struct end *ta
     return await_ready(source, f);
 }
 
+/* Invariant 2 of the end that had no part in the failure: what it has still to say nobody will read. */
+static void leave(struct end *e)
+{
+    if (e->asked && !e->ready && e->pg->conn != NULL)
+        (void)end_lost(e, "left in the middle of COPY", NULL);
+}
+
 static void end_init(struct end *e, struct pg *pg, _Atomic bool *stop)
 {
     memset(e, 0, sizeof *e);
@@ -404,6 +413,8 @@ enum err raw_copy_run(const struct raw_copy *c, uint64_t *ret_rows, struct fault
     end_init(&source, c->source, c->stop);
     end_init(&target, c->target, c->stop);
     err = run(c, &source, &target, f);
+    leave(&source);
+    leave(&target);
     if (err == ERR_OK && asked_to_stop(&source))
         err = fault_set(f, ERR_INTERRUPTED, "copy asked to stop");
     if (err == ERR_OK && target.failed && !source.failed) {
