@@ -47,10 +47,15 @@ class OutOfTime(BaseException):
     """Not an Exception, so that no test's own handling swallows it."""
 
 
-def unblock():
-    """Shows what every server of the test waits for, and ends them: a test that waits for a statement's answer hears no signal."""
+def show_activity():
     for one in servers.existing():
         print(f"--- {one.name}, PostgreSQL {one.major}, out of time:\n{one.activity()}", file=sys.stderr)
+
+
+def unblock():
+    """A test that waits for a statement's answer hears no signal: the servers are ended under it."""
+    show_activity()
+    for one in servers.existing():
         one.kill9()
 
 
@@ -61,6 +66,7 @@ def pytest_runtest_call(item):
     seconds = marker.args[0] if marker else LIMIT
 
     def out_of_time(*_):
+        show_activity()
         raise OutOfTime(f"{item.name} took longer than its {seconds} s")
     before = signal.signal(signal.SIGALRM, out_of_time)
     signal.setitimer(signal.ITIMER_REAL, seconds)

@@ -362,7 +362,9 @@ static enum err run(struct room *room, const char **ret_why, struct fault *f)
     end_all(room, NULL);
     for (int i = 0; i < 2 * pairs; i++)
         pthread_join(workers[i].thread, NULL);
-    if (err == ERR_OK && room->fault.code != ERR_OK) {
+    if (err == ERR_OK && room->fault.code == ERR_BUSY) {
+        *ret_why = arena_strdup(room->job->arena, room->fault.why);
+    } else if (err == ERR_OK && room->fault.code != ERR_OK) {
         *f = room->fault;
         err = f->code;
     }

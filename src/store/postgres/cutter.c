@@ -13,7 +13,6 @@
 #include "store/postgres/names.h"
 #include "store/postgres/pg.h"
 
-#define LOCK_TIMEOUT_MS 200
 #define TABLES_A_STATEMENT 200
 
 struct held {
@@ -79,7 +78,7 @@ static enum err lock_tables(struct pg *pg, const struct table *const *tables, si
 
 static enum err take(struct held *h, const struct table *const *tables, size_t count, const char *what, PGresult **ret, struct fault *f)
 {
-    TRY(pg_execf(h->pg, NULL, f, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL lock_timeout = %d", LOCK_TIMEOUT_MS));
+    TRY(pg_execf(h->pg, NULL, f, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL lock_timeout = %d", CUT_LOCK_TIMEOUT_MS));
     TRY(lock_tables(h->pg, tables, count, f));
     return pg_execf(h->pg, ret, f, "SELECT pg_catalog.%s()::text, pg_catalog.pg_export_snapshot()", what);
 }

@@ -4,6 +4,8 @@
 
 #include "store/store.h"
 
+#define CUT_LOCK_TIMEOUT_MS 200
+
 MUST_USE enum err pg_cutter_open(struct store *s, struct store_cutter **ret, struct fault *f);
 void pg_cutter_close(struct store_cutter *c);
 MUST_USE enum err pg_cutter_scratch(struct store_cutter *c, struct fault *f);

@@ -1,4 +1,6 @@
-/* store/postgres/rows.c — rows of one side under a cut's snapshot: all of a table by COPY, or one by its key. See cutter.h. */
+/* store/postgres/rows.c — rows of one side under a cut's snapshot: all of a table by COPY, or one by its key. See cutter.h.
+ *
+ * A reader never waits long for a lock: who stands before it in the queue may itself wait for the lock that holds the cut (ERR_BUSY). */
 #include <poll.h>
 #include <stdlib.h>
 
@@ -44,8 +46,8 @@ void pg_rows_close(struct store_rows *r)
 enum err pg_rows_begin(struct store_rows *r, struct store_cutter *c, struct fault *f)
 {
     arena_reset(r->arena);
-    return pg_execf(r->pg, NULL, f, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT %s; SET LOCAL extra_float_digits = %d",
-                    pg_quote_literal(r->arena, pg_cutter_snapshot(c, r->side)), pg_cutter_float_digits(c));
+    return pg_execf(r->pg, NULL, f, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT %s; SET LOCAL lock_timeout = %d; SET LOCAL extra_float_digits = %d",
+                    pg_quote_literal(r->arena, pg_cutter_snapshot(c, r->side)), CUT_LOCK_TIMEOUT_MS, pg_cutter_float_digits(c));
 }
 
 void pg_rows_end(struct store_rows *r)
