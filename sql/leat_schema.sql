@@ -54,7 +54,8 @@ CREATE TABLE IF NOT EXISTS leat.ledger (
     kind text NOT NULL,
     why text NOT NULL,
     old_row text,
-    new_row text);
+    new_row text,
+    settled text);
 CREATE TABLE IF NOT EXISTS leat.ddl (
     id bigserial PRIMARY KEY,
     at timestamptz NOT NULL DEFAULT clock_timestamp(),

@@ -26,7 +26,7 @@ struct cli {
     const char *table;
     int64_t token;
     bool arm_again;
-    bool yes, watch, follow, verify, man;
+    bool yes, watch, follow, verify, apply, man;
     struct config *config;   /* loaded where the command needs it; the cli's own */
 };
 
@@ -42,6 +42,7 @@ int cmd_pilot(struct cli *c, struct fault *f);
 int cmd_status(struct cli *c, struct fault *f);
 int cmd_events(struct cli *c, struct fault *f);
 int cmd_verify(struct cli *c, struct fault *f);
+int cmd_repair(struct cli *c, struct fault *f);
 int cmd_explain(struct cli *c, struct fault *f);
 int cmd_help(struct cli *c, struct fault *f);
 int cmd_completion(struct cli *c, struct fault *f);

@@ -67,7 +67,8 @@ static enum err set_value(struct cli *c, enum option o, const char *value, struc
     case OPTION_UNTIL: c->until = value; break;
     case OPTION_REFERENCE: c->reference = value; break;
     case OPTION_TABLE: c->table = value; break;
-    case OPTION_COPY_AGAIN: c->copy_again = value; break;
+    case OPTION_COPY_AGAIN:
+    case OPTION_RECOPY: c->copy_again = value; break;
     case OPTION_TOKEN: return set_token(c, value, f);
     default: break; /* options of later releases */
     }
@@ -82,6 +83,7 @@ static void set_flag(struct cli *c, enum option o)
     case OPTION_WATCH: c->watch = true; break;
     case OPTION_FOLLOW: c->follow = true; break;
     case OPTION_VERIFY: c->verify = true; break;
+    case OPTION_APPLY: c->apply = true; break;
     case OPTION_MAN: c->man = true; break;
     default: break; /* --help and --version are seen by finish() */
     }

@@ -217,6 +217,8 @@ static enum err while_held(struct making *m, struct cut *cut, struct fault *f)
         TRY(apply_seen(m, f));
     if (m->why == NULL)
         TRY(ops->cutter_target(m->place->cutter, m->target, m->count, f));
+    if (m->why == NULL && m->place->meanwhile != NULL)
+        TRY(m->place->meanwhile(m->place->ctx, f));
     cut->ahead = m->ahead_count - m->before;
     cut->taken_us = world_wall_us();
     return m->why == NULL ? ERR_OK : fault_set(f, ERR_BUSY, "%s", m->why);

@@ -22,6 +22,9 @@ struct cut_place {
     struct store_lane *lane;     /* of the forward stream, the cut's own */
     _Atomic bool *stop;          /* ends it soon, with ERR_INTERRUPTED */
     struct store_cutter *cutter; /* holds the snapshots from then on, until cutter_end */
+    /* Called when the cut stands and applying stands still yet: the target is what the source's snapshot is. Not ERR_BUSY; or NULL. */
+    enum err (*meanwhile)(void *ctx, struct fault *f);
+    void *ctx;
 };
 
 struct cut {

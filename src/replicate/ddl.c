@@ -76,6 +76,11 @@ void ddl_free(struct ddl *d)
     free(d);
 }
 
+bool ddl_has_run(struct ddl *d)
+{
+    return atomic_load(&d->has_run);
+}
+
 void ddl_pending(struct ddl *d, char *ret, size_t size)
 {
     pthread_mutex_lock(&d->lock);

@@ -18,6 +18,8 @@ MUST_USE enum err ddl_meet(struct ddl *d, const struct txn *t, struct fault *f);
 MUST_USE enum err ddl_found(struct ddl *d, const char *text, struct fault *f);
 /* What ended this engine, shown until the next one has looked for itself. */
 void ddl_show(struct ddl *d, const char *text);
+/* A statement of the source's was run on the target, or is being run: what was read of its catalog before may not hold. */
+bool ddl_has_run(struct ddl *d);
 /* What a person has to do before following goes on, in one line; "" when nothing. */
 void ddl_pending(struct ddl *d, char *ret, size_t size);
 

@@ -155,6 +155,7 @@ static enum err carry_out(struct run *r, const struct schema_change *c, struct f
     }
     if (!needed && !ddl_wanted(r->d, c))
         return ddl_note(r->d, EVENT_DDL_SEEN, c, NULL, NULL, f);
+    atomic_store(&r->d->has_run, true);
     err = ops->lane_ddl(r->lane, c, &why, f);
     if (err == ERR_BUSY && !needed) { /* an index of a table that is just being copied, say: nothing that is worth waiting for */
         fault_clear(f);

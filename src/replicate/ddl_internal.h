@@ -10,6 +10,7 @@ struct ddl {
     struct journal *journal;
     pthread_mutex_t lock;
     char pending[1024]; /* under the lock */
+    _Atomic bool has_run;
     int64_t noted;
     int64_t reloaded;
 };

@@ -289,6 +289,14 @@ struct store_ops {
     /* In the lane's transaction: these commits are on the target, though they lie beyond the position it commits. */
     enum err (*lane_ahead)(struct store_lane *l, const struct lsn *commits, size_t count, struct fault *f);
     /* The position of the lane's stream on the target (max over its marks), zero: none. */
+    /* The statement that makes a row of the target what it is on the source: values as text by column of the plan; before NULL: it is not
+     * there yet, after NULL: it goes. It changes one row, and only if that is as it was before. In the arena. */
+    const char *(*mend_sql)(struct arena *a, const struct table *target, const struct row_plan *plan, const char *const *before, const char *const *after);
+    /* Such statements, in one transaction beside the stream, durable on return. ret_why[i]: NULL if it changed its row, else why not, and it
+     * changed nothing; in the arena. */
+    enum err (*lane_mend)(struct store_lane *l, const char *const *statements, size_t count, struct arena *a, const char **ret_why, struct fault *f);
+    /* Entries of the ledger up to that one, of these tables ("schema.name"), are settled: a comparison has found the tables equal. */
+    enum err (*lane_settle)(struct store_lane *l, const char *by, int64_t last, const char *tables_json, struct fault *f);
     enum err (*lane_position)(struct store_lane *l, struct lsn *ret, struct fault *f);
 
     /* --- comparing --- */
@@ -303,6 +311,8 @@ struct store_ops {
     /* Commits a mark on the source whose note is `note`. */
     enum err (*cutter_mark)(struct store_cutter *c, const char *note, struct fault *f);
     enum err (*cutter_target)(struct store_cutter *c, const struct table *const *tables, size_t count, struct fault *f);
+    /* The last entry of the divergence ledger that the target's snapshot sees; 0: none. */
+    enum err (*cutter_ledger)(struct store_cutter *c, int64_t *ret_last, struct fault *f);
     /* Whether somebody waits for the locks held here, on either side. */
     enum err (*cutter_in_the_way)(struct store_cutter *c, bool *ret, struct fault *f);
     /* In the arena. Not under the snapshots: as it is now. */
@@ -322,6 +332,8 @@ struct store_ops {
     /* The row (any of them) whose first `fields` columns of the plan are these, as text by column, NULL for NULL; *ret NULL: none. In the arena. */
     enum err (*rows_find)(struct store_rows *r, const struct table *t, const struct row_plan *plan, uint16_t fields, const char *values, struct arena *a, const char *const **ret,
                           struct fault *f);
+    /* How many rows have these texts (NULL: NULL) in the first `fields` columns of the plan. */
+    enum err (*rows_count)(struct store_rows *r, const struct table *t, const struct row_plan *plan, uint16_t fields, const char *const *values, uint64_t *ret, struct fault *f);
 
     /* --- watching --- */
     /* source_only: the target is away; then only poll, heartbeat and drop_slot may be asked, and poll leaves out the target. */

@@ -172,7 +172,7 @@ static enum phase after_sift(struct room *room, struct compared *t)
     t->more = sift_overflowed(t->state->sift);
     for (size_t i = 0; i < count; i++)
         t->differences += t->state->list[i].count;
-    t->named_count = count < COMPARE_NAMED ? count : COMPARE_NAMED;
+    t->named_count = count < room->job->named_most ? count : room->job->named_most;
     t->named = arena_zalloc(room->job->arena, (t->named_count + 1) * sizeof *t->named);
     for (size_t i = 0; i < t->named_count; i++) {
         t->named[i].kind = t->state->list[i].kind;

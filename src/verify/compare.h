@@ -10,7 +10,7 @@
 #include "store/store.h"
 #include "verify/sift.h"
 
-#define COMPARE_NAMED 20 /* differences of a table shown row by row */
+#define COMPARE_NAMED 20 /* differences of a table shown row by row, unless more are wanted */
 
 struct named_row { /* a difference, as people read it; values as text by column of the plan, NULL for NULL */
     enum difference_kind kind;
@@ -43,6 +43,7 @@ struct compare {
     struct arena *arena;         /* what is named lives in it */
     struct compared *tables;
     size_t count;
+    size_t named_most;           /* of a table */
     int pairs;                   /* of connections */
     int64_t until_us;            /* monotonic: what is not done by then is left for another cut */
     _Atomic bool *stop;

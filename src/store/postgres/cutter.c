@@ -170,6 +170,15 @@ enum err pg_cutter_suspects(struct store_cutter *c, const struct snapshot *s, st
     return ERR_OK;
 }
 
+enum err pg_cutter_ledger(struct store_cutter *c, int64_t *ret_last, struct fault *f)
+{
+    AUTO_RESULT *r = NULL;
+
+    TRY(pg_exec(c->sides[STORE_TARGET].pg, "SELECT COALESCE(pg_catalog.max(id), 0) FROM leat.ledger", &r, f));
+    *ret_last = pg_get_int(r, 0, 0);
+    return ERR_OK;
+}
+
 static enum err someone_waits(struct pg *beside, const struct held *h, bool *ret, struct fault *f)
 {
     AUTO_RESULT *r = NULL;

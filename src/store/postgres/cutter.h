@@ -13,6 +13,7 @@ MUST_USE enum err pg_cutter_source(struct store_cutter *c, const struct table *c
 MUST_USE enum err pg_cutter_suspects(struct store_cutter *c, const struct snapshot *s, struct arena *a, uint32_t **ret, size_t *ret_count, struct fault *f);
 MUST_USE enum err pg_cutter_mark(struct store_cutter *c, const char *note, struct fault *f);
 MUST_USE enum err pg_cutter_target(struct store_cutter *c, const struct table *const *tables, size_t count, struct fault *f);
+MUST_USE enum err pg_cutter_ledger(struct store_cutter *c, int64_t *ret_last, struct fault *f);
 MUST_USE enum err pg_cutter_in_the_way(struct store_cutter *c, bool *ret, struct fault *f);
 MUST_USE enum err pg_cutter_objects(struct store_cutter *c, enum store_side side, struct arena *a, struct store_objects *ret, struct fault *f);
 MUST_USE enum err pg_cutter_sequences(struct store_cutter *c, enum store_side side, struct arena *a, struct store_sequence **ret, size_t *ret_count, struct fault *f);
@@ -30,5 +31,6 @@ void pg_rows_end(struct store_rows *r);
 MUST_USE enum err pg_rows_read(struct store_rows *r, const struct table *t, const struct row_plan *plan, struct copy_rows *into, _Atomic bool *stop, struct fault *f);
 MUST_USE enum err pg_rows_find(struct store_rows *r, const struct table *t, const struct row_plan *plan, uint16_t fields, const char *values, struct arena *a, const char *const **ret,
                                struct fault *f);
+MUST_USE enum err pg_rows_count(struct store_rows *r, const struct table *t, const struct row_plan *plan, uint16_t fields, const char *const *values, uint64_t *ret, struct fault *f);
 
 #endif

@@ -18,6 +18,9 @@ MUST_USE enum err pg_lane_join(struct store_lane *l, const uint32_t *oids, size_
 MUST_USE enum err pg_lane_ahead(struct store_lane *l, const struct lsn *commits, size_t count, struct fault *f);
 MUST_USE enum err pg_lane_position(struct store_lane *l, struct lsn *ret, struct fault *f);
 
+const char *pg_mend_sql(struct arena *a, const struct table *target, const struct row_plan *plan, const char *const *before, const char *const *after);
+MUST_USE enum err pg_lane_mend(struct store_lane *l, const char *const *statements, size_t count, struct arena *a, const char **ret_why, struct fault *f);
+MUST_USE enum err pg_lane_settle(struct store_lane *l, const char *by, int64_t last, const char *tables_json, struct fault *f);
 MUST_USE enum err pg_lane_ddl(struct store_lane *l, const struct schema_change *c, const char **ret_why, struct fault *f);
 MUST_USE enum err pg_lane_catalog(struct store_lane *l, struct catalog **ret, struct fault *f);
 

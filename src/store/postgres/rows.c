@@ -3,6 +3,7 @@
  * A reader never waits long for a lock: who stands before it in the queue may itself wait for the lock that holds the cut (ERR_BUSY). */
 #include <poll.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "store/postgres/cutter.h"
 #include "store/postgres/pg.h"
@@ -13,6 +14,7 @@
 struct store_rows {
     struct pg *pg;
     enum store_side side;
+    bool in_full;        /* floating-point numbers, in this transaction */
     struct arena *arena; /* one call's life */
 };
 
@@ -46,6 +48,7 @@ void pg_rows_close(struct store_rows *r)
 enum err pg_rows_begin(struct store_rows *r, struct store_cutter *c, struct fault *f)
 {
     arena_reset(r->arena);
+    r->in_full = false;
     return pg_execf(r->pg, NULL, f, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT %s; SET LOCAL lock_timeout = %d; SET LOCAL extra_float_digits = %d",
                     pg_quote_literal(r->arena, pg_cutter_snapshot(c, r->side)), CUT_LOCK_TIMEOUT_MS, pg_cutter_float_digits(c));
 }
@@ -135,30 +138,46 @@ struct wanted {
     int count;
 };
 
-static void want(struct wanted *w, struct copy_field field, const struct row_column *c, Oid type)
+static void wanted_init(struct wanted *w, struct arena *a, uint16_t fields)
 {
-    w->values[w->count] = field.data;
-    w->lengths[w->count] = field.len;
-    w->formats[w->count] = 1; /* text, too, in its own binary form */
-    w->types[w->count++] = c->as_text ? 25 : type;
+    *w = (struct wanted){.values = arena_alloc(a, (fields + 1u) * sizeof *w->values), .lengths = arena_alloc(a, (fields + 1u) * sizeof *w->lengths),
+                         .formats = arena_alloc(a, (fields + 1u) * sizeof *w->formats), .types = arena_alloc(a, (fields + 1u) * sizeof *w->types)};
 }
 
-/* Types found by their text where there is no operator, or none that is known on both sides. */
-static void condition(struct store_rows *r, struct buf *b, const struct row_column *c, struct copy_field field, struct wanted *w)
+/* A key by its operator, for the index's sake; and all by their text: 0 equals -0, 'a' may equal 'A', and some types have no operator. */
+static void condition(struct store_rows *r, struct buf *b, const struct row_column *c, bool key, const char *data, int len, bool binary, struct wanted *w)
 {
     const struct column *own = of_side(r, c);
     const char *name = pg_quote_ident(r->arena, own->name);
 
-    if (field.len < 0) {
-        buf_addf(b, "%s IS NULL", name);
+    if (len < 0) {
+        buf_addf(b, " AND %s IS NULL", name);
         return;
     }
-    if (!c->as_text && c->target->equals == NULL) {
-        buf_adds(b, "true"); /* no equality, and its binary form is not its text: the other columns have to do */
-        return;
-    }
-    want(w, field, c, own->type_oid);
-    buf_addf(b, c->as_text ? "%s::pg_catalog.text = $%d" : "%s OPERATOR(pg_catalog.=) $%d", name, w->count);
+    w->values[w->count] = data;
+    w->lengths[w->count] = len;
+    w->formats[w->count] = binary; /* text, too, has a binary form: its own */
+    w->types[w->count++] = c->as_text ? 25 : own->type_oid;
+    if (key && !c->as_text)
+        buf_addf(b, " AND %s %s $%d", name, c->target->equals, w->count);
+    buf_addf(b, " AND %s::pg_catalog.text COLLATE \"C\" OPERATOR(pg_catalog.=) $%d::pg_catalog.text COLLATE \"C\"", name, w->count);
+}
+
+/* A server before 12 shows a floating-point number in full only if asked to. */
+static enum err show_in_full(struct store_rows *r, struct fault *f)
+{
+    if (r->in_full)
+        return ERR_OK;
+    TRY(pg_exec(r->pg, "SET LOCAL extra_float_digits = 3", NULL, f));
+    r->in_full = true;
+    return ERR_OK;
+}
+
+static enum err ask(struct store_rows *r, const char *sql, const struct wanted *w, PGresult **ret, struct fault *f)
+{
+    TRY(show_in_full(r, f));
+    *ret = PQexecParams(r->pg->conn, sql, w->count, w->types, w->values, w->lengths, w->formats, 0);
+    return PQresultStatus(*ret) == PGRES_TUPLES_OK ? ERR_OK : pg_fault(r->pg, *ret, sql, f);
 }
 
 static const char *find_sql(struct store_rows *r, const struct table *t, const struct row_plan *plan, uint16_t fields, const char *values, struct wanted *w)
@@ -170,8 +189,8 @@ static const char *find_sql(struct store_rows *r, const struct table *t, const s
         buf_addf(&b, "%s%s::pg_catalog.text", i > 0 ? ", " : "", pg_quote_ident(r->arena, of_side(r, &plan->columns[i])->name));
     buf_addf(&b, " FROM ONLY %s WHERE true", t->qualified);
     for (uint16_t i = 0; i < fields; i++) {
-        buf_adds(&b, " AND ");
-        condition(r, &b, &plan->columns[i], copy_field_next(&values), w);
+        struct copy_field field = copy_field_next(&values);
+        condition(r, &b, &plan->columns[i], i < plan->keys, field.data, field.len, true, w);
     }
     buf_adds(&b, " LIMIT 1");
     return arena_strdup(r->arena, buf_cstr(&b));
@@ -180,20 +199,13 @@ static const char *find_sql(struct store_rows *r, const struct table *t, const s
 enum err pg_rows_find(struct store_rows *r, const struct table *t, const struct row_plan *plan, uint16_t fields, const char *values, struct arena *a, const char *const **ret,
                       struct fault *f)
 {
-    struct wanted w = {0};
+    struct wanted w;
     AUTO_RESULT *res = NULL;
     const char **list;
-    const char *sql;
 
     arena_reset(r->arena);
-    w.values = arena_alloc(r->arena, (fields + 1u) * sizeof *w.values);
-    w.lengths = arena_alloc(r->arena, (fields + 1u) * sizeof *w.lengths);
-    w.formats = arena_alloc(r->arena, (fields + 1u) * sizeof *w.formats);
-    w.types = arena_alloc(r->arena, (fields + 1u) * sizeof *w.types);
-    sql = find_sql(r, t, plan, fields, values, &w);
-    res = PQexecParams(r->pg->conn, sql, w.count, w.types, w.values, w.lengths, w.formats, 0);
-    if (PQresultStatus(res) != PGRES_TUPLES_OK)
-        return pg_fault(r->pg, res, sql, f);
+    wanted_init(&w, r->arena, fields);
+    TRY(ask(r, find_sql(r, t, plan, fields, values, &w), &w, &res, f));
     *ret = NULL;
     if (PQntuples(res) == 0)
         return ERR_OK;
@@ -201,5 +213,21 @@ enum err pg_rows_find(struct store_rows *r, const struct table *t, const struct 
     for (uint16_t i = 0; i < plan->count; i++)
         list[i] = PQgetisnull(res, 0, i) ? NULL : arena_strdup(a, PQgetvalue(res, 0, i));
     *ret = list;
+    return ERR_OK;
+}
+
+enum err pg_rows_count(struct store_rows *r, const struct table *t, const struct row_plan *plan, uint16_t fields, const char *const *values, uint64_t *ret, struct fault *f)
+{
+    struct wanted w;
+    AUTO_RESULT *res = NULL;
+    AUTO_BUF b = {0};
+
+    arena_reset(r->arena);
+    wanted_init(&w, r->arena, fields);
+    buf_addf(&b, "SELECT pg_catalog.count(*) FROM ONLY %s WHERE true", t->qualified);
+    for (uint16_t i = 0; i < fields; i++)
+        condition(r, &b, &plan->columns[i], i < plan->keys, values[i], values[i] != NULL ? (int)strlen(values[i]) : -1, false, &w);
+    TRY(ask(r, buf_cstr(&b), &w, &res, f));
+    *ret = (uint64_t)pg_get_int(res, 0, 0);
     return ERR_OK;
 }

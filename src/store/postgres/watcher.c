@@ -227,7 +227,7 @@ enum err pg_watcher_ledger(struct store_watcher *w, int64_t *ret_count, struct f
     const char *params[] = {w->store->migration, w->store->name};
     AUTO_RESULT *r = NULL;
 
-    TRY(pg_query(w->target, "SELECT pg_catalog.count(*) FROM leat.ledger WHERE migration = $1 AND store = $2", 2, params, &r, f));
+    TRY(pg_query(w->target, "SELECT pg_catalog.count(*) FROM leat.ledger WHERE migration = $1 AND store = $2 AND settled IS NULL", 2, params, &r, f));
     *ret_count = pg_get_int(r, 0, 0);
     return ERR_OK;
 }

@@ -1,0 +1,273 @@
+/* verify/groups.c — the tables of a request, compared in groups, each at as many cuts as it takes. See verify.h. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/world.h"
+#include "verify/columns.h"
+#include "verify/outcome.h"
+#include "verify/report.h"
+#include "verify/selftest.h"
+#include "verify/verify_internal.h"
+
+#define TABLES_A_CUT 200
+#define PATIENCE_US ((int64_t)600000000) /* for a cut, or a lock, before a table is given up */
+#define TABLES_WITH_ROWS 50              /* in one event: it is bounded */
+#define AGAIN_US ((int64_t)500000)
+
+/* --- which tables --- */
+
+static bool is_wanted(const struct table *t, const json_t *names)
+{
+    AUTO_CHARS *full = report_name(t);
+
+    return outcome_names(names, full);
+}
+
+static bool in_list(const json_t *tables, const struct table *t, const json_t **ret)
+{
+    AUTO_CHARS *name = report_name(t);
+    const json_t *one;
+    size_t i;
+
+    json_array_foreach(tables, i, one)
+    {
+        if (strcmp(json_string_value(json_object_get(one, "table")), name) == 0) {
+            *ret = one;
+            return true;
+        }
+    }
+    return false;
+}
+
+static int larger_first(const void *left, const void *right)
+{
+    const struct compared *a = left;
+    const struct compared *b = right;
+
+    return a->source->bytes > b->source->bytes ? -1 : a->source->bytes < b->source->bytes;
+}
+
+static void count_differences(struct run *r, const struct table *t, uint64_t count)
+{
+    AUTO_CHARS *name = report_name(t);
+
+    r->differences += count;
+    if (count > 0)
+        json_array_append_new(r->differing, json_pack("{s:s, s:I}", "table", name, "differences", (json_int_t)count));
+}
+
+size_t verify_own_tables(const struct run *r)
+{
+    return r->does != VERIFY_PLAN;
+}
+
+static bool is_own(const struct run *r, const struct compared *t)
+{
+    return verify_own_tables(r) > 0 && t == r->tables;
+}
+
+/* What an engine before us compared for this request stands. */
+void verify_choose(struct run *r, const json_t *before)
+{
+    const struct registry *registry = r->v->hand.registry;
+
+    r->tables = arena_zalloc(r->arena, (registry->count + 1) * sizeof *r->tables);
+    if (verify_own_tables(r) > 0)
+        selftest_table(r->arena, &r->tables[r->count++]);
+    for (size_t i = 0; i < registry->count; i++) {
+        struct compared t = {.source = registry->tables[i].source, .target = registry->tables[i].target};
+        const json_t *outcome;
+        if (!is_wanted(t.source, r->names))
+            continue;
+        columns_plan(r->arena, t.source, t.target, &t.plan, &t.remark);
+        if (in_list(before, t.source, &outcome)) {
+            r->rows += (uint64_t)json_integer_value(json_object_get(outcome, "rows_source"));
+            count_differences(r, t.source, (uint64_t)json_integer_value(json_object_get(outcome, "differences")));
+            continue;
+        }
+        r->tables[r->count++] = t;
+    }
+    if (r->count > 1)
+        qsort(r->tables + verify_own_tables(r), r->count - verify_own_tables(r), sizeof *r->tables, larger_first);
+}
+
+/* --- a cut, and the tables compared at it --- */
+
+static size_t list_tables(const struct compared *tables, size_t count, const struct table **source, const struct table **target)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < count; i++)
+        if (!tables[i].done) {
+            source[n] = tables[i].source;
+            target[n++] = tables[i].target;
+        }
+    return n;
+}
+
+static enum err note_tables(struct run *r, const struct compared *tables, size_t count, const struct cut *cut, struct fault *f)
+{
+    json_t *list = json_array();
+    char at[LSN_TEXT_SIZE];
+    size_t with_rows = 0;
+
+    for (size_t i = 0; i < count; i++)
+        if (tables[i].done && tables[i].us >= 0) {
+            if (is_own(r, &tables[i])) {
+                r->found = selftest_found(&tables[i]);
+                continue;
+            }
+            if (tables[i].failed != NULL) {
+                AUTO_CHARS *name = report_name(tables[i].source);
+                json_array_append_new(r->unverifiable, json_pack("{s:s, s:s}", "object", name, "why", tables[i].failed));
+                continue;
+            }
+            r->rows += tables[i].rows[0];
+            count_differences(r, tables[i].source, tables[i].differences);
+            with_rows += tables[i].named_count > 0;
+            json_array_append_new(list, report_table(&tables[i], with_rows <= TABLES_WITH_ROWS));
+        }
+    return verify_append(r, EVENT_VERIFY_TABLES,
+                  json_pack("{s:s, s:s, s:I, s:f, s:i, s:I, s:o}", "id", r->id, "cut", lsn_text(cut->at, at), "at_us", (json_int_t)cut->taken_us, "held_ms", (double)cut->held_us / 1e3, "tries",
+                            cut->tries, "ahead", (json_int_t)cut->ahead, "tables", list),
+                  f);
+}
+
+/* Those compared already are marked by us = -1 when they have been noted. */
+static void count_done(struct run *r, struct compared *tables, size_t count)
+{
+    pthread_mutex_lock(&r->v->lock);
+    for (size_t i = 0; i < count; i++)
+        if (tables[i].done && tables[i].us >= 0) {
+            tables[i].us = -1;
+            r->v->tables_done += !is_own(r, &tables[i]);
+        }
+    pthread_mutex_unlock(&r->v->lock);
+}
+
+/* Tables found equal: what the ledger says of them from before the cut is over. */
+static enum err settle(struct run *r, const struct compared *tables, size_t count, int64_t last, struct fault *f)
+{
+    json_t *names = json_array();
+    char *text;
+    enum err err = ERR_OK;
+
+    for (size_t i = 0; i < count; i++)
+        if (!is_own(r, &tables[i]) && tables[i].done && tables[i].us >= 0 && tables[i].failed == NULL && tables[i].differences == 0) {
+            AUTO_CHARS *name = report_name(tables[i].source);
+            json_array_append_new(names, json_string(name));
+        }
+    text = json_dumps(names, JSON_COMPACT);
+    if (last > 0 && json_array_size(names) > 0)
+        err = r->v->hand.store->ops->lane_settle(r->lane, r->id, last, text, f);
+    free(text);
+    json_decref(names);
+    return err;
+}
+
+/* This cut came to nothing: what it compared is compared again at the next. */
+static void forget_cut(struct compared *tables, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (tables[i].done && tables[i].us >= 0) {
+            tables[i].done = false;
+            tables[i].failed = NULL;
+            tables[i].differences = 0;
+            tables[i].named_count = 0;
+            tables[i].more = false;
+        }
+}
+
+static enum err one_cut(struct run *r, struct compared *tables, size_t count, const char **ret_why, struct fault *f)
+{
+    struct verify *v = r->v;
+    struct cut_place place = {.store = v->hand.store, .apply = v->hand.apply, .lane = r->lane, .cutter = r->cutter, .stop = &v->stop};
+    const struct table *source[TABLES_A_CUT];
+    const struct table *target[TABLES_A_CUT];
+    struct compare compare = {.store = v->hand.store, .cutter = r->cutter, .arena = r->arena, .tables = tables, .count = count, .named_most = r->does == VERIFY_PLAN ? REPAIR_MOST + 1 : COMPARE_NAMED, .pairs = v->hand.config->limits.copy_workers, .rows = &v->rows, .stop = &v->stop};
+    struct cut cut;
+    int64_t ledger = 0;
+    size_t n = list_tables(tables, count, source, target);
+    enum err err;
+
+    verify_say(v, "making a cut");
+    TRY(cut_make(&place, source, target, n, &cut, f));
+    verify_say(v, "comparing");
+    compare.until_us = world_mono_us() + v->hand.config->limits.snapshot_age_us;
+    err = v->hand.store->ops->cutter_ledger(r->cutter, &ledger, f);
+    if (err == ERR_OK)
+        err = compare_run(&compare, ret_why, f);
+    v->hand.store->ops->cutter_end(r->cutter);
+    if (err != ERR_OK)
+        forget_cut(tables, count);
+    TRY(err);
+    r->cut = cut;
+    if (r->does != VERIFY_PLAN) {
+        TRY(note_tables(r, tables, count, &cut, f));
+        err = settle(r, tables, count, ledger, f);
+    }
+    count_done(r, tables, count);
+    return err;
+}
+
+static bool all_done(const struct compared *tables, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (!tables[i].done)
+            return false;
+    return true;
+}
+
+static void give_up(struct run *r, struct compared *tables, size_t count, const char *why)
+{
+    for (size_t i = 0; i < count; i++)
+        if (!tables[i].done) {
+            AUTO_CHARS *name = report_name(tables[i].source);
+            json_array_append_new(r->unverifiable, json_pack("{s:s, s:s}", "object", name, "why", why));
+            tables[i].done = true;
+            tables[i].us = -1;
+        }
+}
+
+/* A comparison that cannot be made is no reason for the engine to stop: a table that was dropped meanwhile, a right that was taken. */
+static bool is_for_now(enum err err)
+{
+    return err == ERR_BUSY || err == ERR_SOURCE_SQL || err == ERR_TARGET_SQL || err == ERR_RIGHT_MISSING;
+}
+
+/* A group of tables, at as many cuts as it takes; what cannot be had at all is said, not left out. */
+static enum err compare_group(struct run *r, struct compared *tables, size_t count, struct fault *f)
+{
+    int64_t deadline = world_mono_us() + PATIENCE_US;
+
+    while (!all_done(tables, count)) {
+        size_t before = r->v->tables_done;
+        const char *why = NULL;
+        enum err err;
+
+        fault_clear(f);
+        err = one_cut(r, tables, count, &why, f);
+        if (is_for_now(err)) {
+            verify_say(r->v, f->why);
+            why = f->why;
+        } else if (err != ERR_OK) {
+            return err;
+        }
+        if (r->v->tables_done != before)
+            deadline = world_mono_us() + PATIENCE_US;
+        else if (world_mono_us() > deadline)
+            give_up(r, tables, count, why != NULL ? why : "it could not be compared");
+        if (verify_stopped(r->v))
+            return fault_set(f, ERR_INTERRUPTED, "stopped");
+        if (why != NULL)
+            world_sleep_us(AGAIN_US);
+    }
+    return ERR_OK;
+}
+
+enum err verify_groups(struct run *r, struct fault *f)
+{
+    for (size_t from = 0; from < r->count; from += TABLES_A_CUT)
+        TRY(compare_group(r, r->tables + from, r->count - from < TABLES_A_CUT ? r->count - from : TABLES_A_CUT, f));
+    return verify_stopped(r->v) ? fault_set(f, ERR_INTERRUPTED, "stopped") : ERR_OK;
+}
