@@ -35,7 +35,7 @@ bench: setup build ## measure against pgcopydb, a bare COPY pipe and native subs
 	@bench/run
 
 soak: setup build ## the scenarios that take long: kills at random instants under load, again and again
-	$(PYTHON) -m pytest tests/scenarios -m soak
+	$(PYTHON) -m pytest tests/scenarios -m "soak or slow"
 
 fuzz: setup ## fuzz every decoder with libFuzzer, each for SECONDS (60)
 	@$(PYTHON) tools/fuzz --seconds $(SECONDS)

@@ -15,6 +15,7 @@
 #include "replicate/engine_internal.h"
 
 #define LEASE_TTL_US ((int64_t)60000000)
+#define LEASE_PAUSE_US ((int64_t)100000)
 
 _Atomic bool engine_stop;
 
@@ -34,6 +35,28 @@ static void watch_signals(void)
     (void)prctl(PR_SET_PDEATHSIG, SIGTERM);
 }
 
+/* The engine before this one may be on its way out still, if its pilot was killed and another started at once: it has heard of it,
+ * or hangs and renews nothing. An engine that goes on renewing for so long has a pilot, and that is to be said. */
+static enum err take_lease(struct engine *e, struct fault *f)
+{
+    int64_t deadline = world_mono_us() + LEASE_TTL_US + LEASE_TTL_US / 4;
+
+    for (;;) {
+        struct fault held = {0};
+        enum err err = e->journal->ops->lease_take(e->journal, e->lease, LEASE_TTL_US, &e->token, &held);
+
+        if (err == ERR_OK)
+            return ERR_OK;
+        if (atomic_load(&engine_stop))
+            return fault_set(f, ERR_INTERRUPTED, "asked to stop");
+        if (err != ERR_LEASE_HELD || world_mono_us() > deadline) {
+            *f = held;
+            return err;
+        }
+        world_sleep_us(LEASE_PAUSE_US);
+    }
+}
+
 static enum err open_record(struct engine *e, struct fault *f)
 {
     AUTO_CHARS *run = mem_format("%s/run", e->state_dir);
@@ -42,7 +65,7 @@ static enum err open_record(struct engine *e, struct fault *f)
         return fault_set(f, ERR_STATE_DIR, "cannot make %s: %s", run, strerror(errno));
     TRY(journal_sqlite_open(e->state_dir, e->config->migration, &e->journal, f));
     snprintf(e->lease, sizeof e->lease, "engine:%s", e->config_store->name);
-    TRY(e->journal->ops->lease_take(e->journal, e->lease, LEASE_TTL_US, &e->token, f));
+    TRY(take_lease(e, f));
     engine_clear_fault(e->state_dir, e->config_store->name);
     return e->journal->ops->append(e->journal, e->config_store->name, EVENT_ENGINE_STARTED, NULL, f);
 }

@@ -37,7 +37,7 @@ static void measure_lag(struct engine *e, const struct apply_facts *facts)
     bool behind = !facts->idle && lsn_lt(facts->applied, e->watch.source_now);
 
     e->lag_bytes = lsn_lt(facts->applied, e->watch.source_now) && !facts->idle ? (int64_t)(e->watch.source_now.v - facts->applied.v) : 0;
-    e->lag_us = behind && facts->applied_us != 0 ? world_wall_us() - facts->applied_us : 0;
+    e->lag_us = behind && facts->applied_us != 0 ? e->watch.source_clock_us - facts->applied_us : 0;
     if (e->lag_us < 0)
         e->lag_us = 0;
 }

@@ -30,7 +30,9 @@ def pgbench(dsn, *args):
 class Scene:
     """One migration of one database under load, with a ledger outside it."""
 
-    def __init__(self, server, migration, source, target, seed=1, scale=5, extra="", clients=3, awkwardly=True, truncate=0.001):
+    def __init__(self, server, migration, source, target, seed=1, scale=5, extra="", clients=3, awkwardly=True, truncate=0.001,
+                 through=None):
+        """through(scene) gives the two DSNs that leat gets, where they are not those of the servers themselves."""
         self.random = random.Random(seed)
         self.old, self.new = server(source, "old"), server(target, "new")
         self.source, self.target = self.old.createdb("shop"), self.new.createdb("shop")
@@ -41,7 +43,7 @@ class Scene:
             self._awkward(seed, source, truncate)
         self.load = Workload(self.source, clients=clients, seed=seed, pause=0.002)
         self.load.create()
-        self.leat = migration({"shop": (self.source, self.target)}, extra=extra)
+        self.leat = migration({"shop": through(self) if through else (self.source, self.target)}, extra=extra)
         self.stop_awkward = threading.Event()
         self.thread = None
 

@@ -71,6 +71,7 @@ static enum err poll_source(struct store_watcher *w, struct watch *ret, struct f
     ret->slot_state = PQgetisnull(r, 0, 2) ? "missing" : slot_state(PQgetvalue(r, 0, 2));
     ret->replica_lag_us = pg_get_int(r, 0, 3);
     ret->oldest_xact_us = pg_get_int(r, 0, 4);
+    ret->source_clock_us = pg_get_int(r, 0, 5);
     return ERR_OK;
 }
 
