@@ -107,6 +107,9 @@ SERVERS = (
     servers("clock set back", "by 60 days", RESUMES, (COPY, FOLLOW), _set_clock(-30 * 86400), quietly=True),
 )
 
+TARGET_DISK = Fault("target: disk full", "the disk its database stands on", dict.fromkeys((COPY, FOLLOW), UNDONE), ("test_faults.py::test_target_out_of_disk",),
+                    lambda s: (s.disk.fill(but=2 << 20), s.grow()), lambda s: s.disk.free(), said=r"No space left on device", quietly=True)
+
 AWAY, AGAIN, GOVERNOR, BAD, SOAK = ("test_target_away.py::", "test_copy_again.py::", "test_governor.py::", "test_bad_input.py::", "test_soak.py::test_soak")
 
 ELSEWHERE = (
@@ -137,7 +140,7 @@ ELSEWHERE = (
     Fault("state folder's disk full", "at every size up to the one that suffices", dict.fromkeys((BUILD, COPY), stops("state", "space is made and it is run again")), (BAD + "test_a_disk_that_is_full",)),
 )
 
-FAULTS = NETWORK + (SLOW,) + SERVERS + ELSEWHERE
+FAULTS = NETWORK + (SLOW,) + SERVERS + (TARGET_DISK,) + ELSEWHERE
 
 
 # ---- docs/faults.md -----------------------------------------------------------------------------------------------

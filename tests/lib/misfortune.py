@@ -1,16 +1,21 @@
-"""misfortune — what befalls servers and machines, for tests/lib/faults.py: connections that are used up, a clock that is set,
+"""misfortune — what befalls servers and machines, for tests/lib/faults.py: a disk that is full, connections that are used up, a clock that is set,
 another server at the old address.
 
     clock = Clock(tmp_path)                     # before leat starts: scene.leat.env.update(clock.env)
     clock.set(86400)                            # its wall clock jumps by a day
+    with Disk(server) as disk:                  # new databases of the server stand on a disk of their own (root only: tmpfs)
+        disk.fill(); disk.free()
     crowd = Crowd(server); crowd.come(); crowd.go()
     fail_over(scene)                            # a standby of the source, promoted, takes over the source's address
 """
+import os
 import pathlib
+import pwd
 import subprocess
 
 import psycopg2
 
+import servers
 from wait import wait_for
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -26,6 +31,33 @@ class Clock:
     def set(self, seconds):
         with open(self.file, "r+b" if self.file.exists() else "wb") as f:
             f.write(int(seconds).to_bytes(8, "little", signed=True))
+
+
+class Disk:
+    """The databases made from now on; the server's log and all else stand where they stood."""
+
+    def __init__(self, server, megabytes=400):
+        self.place, self.filler = server.home / "disk", server.home / "disk" / "filler"
+        who = pwd.getpwnam(servers.UNPRIVILEGED)
+        self.place.mkdir()
+        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={megabytes}m,uid={who.pw_uid},gid={who.pw_gid},mode=700", "tmpfs", str(self.place)], check=True)
+        server.sql(f"create tablespace disk location '{self.place}'")
+        server.sql("alter database template1 set tablespace disk")
+
+    def fill(self, but=0):
+        """All of it, but so many bytes."""
+        stat = os.statvfs(self.place)
+        with open(self.filler, "wb") as f:
+            os.posix_fallocate(f.fileno(), 0, max(stat.f_bfree * stat.f_frsize - but, 1))
+
+    def free(self):
+        self.filler.unlink()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        subprocess.run(["umount", "-l", str(self.place)], check=True)
 
 
 class Crowd:

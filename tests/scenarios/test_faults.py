@@ -1,5 +1,6 @@
 """The faults of tests/lib/faults.py, each in each of its phases: what comes of it is what stands there, and at the end both sides are equal."""
 import contextlib
+import os
 import re
 import shutil
 import signal
@@ -11,7 +12,7 @@ import pytest
 import faults
 from faults import BUILD, COPY, FOLLOW
 from follow import Scene
-from misfortune import Clock, Crowd, fail_over, take_address
+from misfortune import Clock, Crowd, Disk, fail_over, take_address
 from proxy import Proxy
 from servers import popen_mortal
 from wait import wait_for
@@ -167,6 +168,28 @@ def test_following_with_failing_servers(server, migration, tmp_path):
 
 
 # ---- one by one ---------------------------------------------------------------------------------------------------
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="a small disk is mounted by root only")
+def test_target_out_of_disk(server, migration):
+    with contextlib.ExitStack() as stack:
+        def with_disk(major, name):
+            one = server(major, name)
+            if name == "new":
+                disk.append(stack.enter_context(Disk(one)))
+                stack.callback(one.stop, "immediate")
+            return one
+        disk = []
+        with networked(with_disk, migration, seed=67) as scene:
+            scene.disk = disk[0]
+            slowed(scene, tables=4)
+            scene.old.sql("create table grown (id bigserial primary key, a text)", db="shop")
+            scene.grow = lambda: scene.old.sql("insert into grown (a) select string_agg(md5(random()::text), '') from generate_series(1, 200000) n group by n % 200", db="shop")
+            scene.start()
+            carry_out(scene, COPY, faults.TARGET_DISK)
+            scene.net_source.slow()
+            carry_out(scene, FOLLOW, faults.TARGET_DISK)
+            scene.finish()
+
 
 def wait_stopped(scene, code):
     stopped = scene.leat.wait_status(lambda s: (s["stores"][0]["fault"] or {}).get("code") == code, 40, f"the store to stop with {code}")

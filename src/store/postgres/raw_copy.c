@@ -33,6 +33,7 @@ struct end {
     bool asked;        /* our statement was sent */
     bool failed;       /* it said ErrorResponse */
     bool ready;        /* it said ReadyForQuery */
+    bool inside;       /* of a CopyData whose rest will not be sent */
     struct fault fault;
     _Atomic bool *stop;
 };
@@ -334,6 +335,7 @@ static enum err pour(struct end *source, struct end *target, _Atomic uint64_t *p
                 atomic_fetch_add_explicit(progress, n, memory_order_relaxed);
             TRY(hear(target, f));
             if (asked_to_stop(source) || target->failed) {
+                target->inside = pending > 0;
                 *ret_good = false;
                 return ERR_OK;
             }
@@ -382,6 +384,10 @@ static enum err run(const struct raw_copy *c, struct end *source, struct end *ta
         TRY(pour(source, target, c->progress_bytes, &good, f));
     if (!good && !source->failed)
         cancel(source->pg); /* the target refused, or we are to stop: the source need not send the rest */
+    if (target->inside) { /* whatever it was sent now it would take for the rest of the row */
+        (void)end_lost(target, "left in the middle of a row", NULL);
+        return await_ready(source, f);
+    }
     TRY(end_copy_in(target, good, f));
     TRY(await_ready(target, f));
     return await_ready(source, f);
