@@ -1,4 +1,6 @@
 -- What leat keeps on each side. Idempotent. Rows of leat.progress are marks: every transaction leat writes begins with one.
+-- Of an engine that was killed in the middle of this, the server may still be at it.
+SELECT pg_catalog.pg_advisory_xact_lock(1818583412, 1935894637);
 CREATE SCHEMA IF NOT EXISTS leat;
 CREATE TABLE IF NOT EXISTS leat.progress (
     migration text NOT NULL,

@@ -1,4 +1,4 @@
--- What stands around the rows of ordinary tables, a text each: schema, relation, what it is, its name, what is said of it. Both sides'
+-- What stands around the rows, a text each: schema, relation (or function, or type), what it is, its name, what is said of it. Both sides'
 -- texts are compared as they are, so nothing is said here in words that differ between versions.
 SELECT n.nspname, c.relname, 'index', x.relname,
     CASE WHEN i.indisvalid AND i.indisready THEN 'valid' ELSE 'not valid' END || CASE WHEN i.indisunique THEN ', unique' ELSE '' END
@@ -41,3 +41,33 @@ SELECT n.nspname, c.relname, 'materialized view', '', CASE WHEN c.relispopulated
 FROM pg_catalog.pg_class c
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind = 'm' AND n.nspname !~ '^pg_' AND n.nspname NOT IN ('information_schema', 'leat')
+UNION ALL
+SELECT n.nspname, p.proname, 'function', pg_catalog.pg_get_function_identity_arguments(p.oid),
+    l.lanname || ', ' || CASE p.provolatile WHEN 'i' THEN 'immutable' WHEN 's' THEN 'stable' ELSE 'volatile' END || CASE WHEN p.proisstrict THEN ', strict' ELSE '' END
+    || CASE WHEN p.prosecdef THEN ', security definer' ELSE '' END || ', ' || pg_catalog.md5(p.prosrc)
+FROM pg_catalog.pg_proc p
+JOIN pg_catalog.pg_language l ON l.oid = p.prolang
+JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
+WHERE n.nspname !~ '^pg_' AND n.nspname NOT IN ('information_schema', 'leat') AND l.lanname <> 'internal'
+    AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND d.objid = p.oid AND d.deptype IN ('e', 'i'))
+UNION ALL
+SELECT n.nspname, t.typname, 'enum', '', pg_catalog.string_agg(e.enumlabel, ', ' ORDER BY e.enumsortorder)
+FROM pg_catalog.pg_type t
+JOIN pg_catalog.pg_enum e ON e.enumtypid = t.oid
+JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace
+WHERE n.nspname !~ '^pg_' AND n.nspname NOT IN ('information_schema', 'leat')
+GROUP BY 1, 2
+UNION ALL
+SELECT n.nspname, t.typname, 'domain', '', pg_catalog.format_type(t.typbasetype, t.typtypmod) || CASE WHEN t.typnotnull THEN ' not null' ELSE '' END
+FROM pg_catalog.pg_type t
+JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace
+WHERE t.typtype = 'd' AND n.nspname !~ '^pg_' AND n.nspname NOT IN ('information_schema', 'leat')
+UNION ALL
+SELECT n.nspname, c.relname, CASE c.relkind WHEN 'v' THEN 'view' ELSE 'composite type' END, '',
+    pg_catalog.string_agg(a.attname || ' ' || pg_catalog.format_type(a.atttypid, a.atttypmod), ', ' ORDER BY a.attnum)
+FROM pg_catalog.pg_class c
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+WHERE c.relkind IN ('v', 'c') AND n.nspname !~ '^pg_' AND n.nspname NOT IN ('information_schema', 'leat')
+    AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid = c.oid AND d.deptype = 'e')
+GROUP BY c.relkind, 1, 2

@@ -68,6 +68,8 @@ static void tell_store(const char *store, const json_t *report)
     json_array_foreach(json_object_get(report, "objects"), i, one)
         printf("  %s %s: %s\n", json_string_value(json_object_get(one, "kind")), json_string_value(json_object_get(one, "object")), json_string_value(json_object_get(one, "why")));
     json_array_foreach(left_out, i, one)
+        printf("  could not be compared: %s: %s\n", json_string_value(json_object_get(one, "object")), json_string_value(json_object_get(one, "why")));
+    json_array_foreach(json_object_get(report, "not_compared"), i, one)
         printf("  not compared: %s: %s\n", json_string_value(json_object_get(one, "object")), json_string_value(json_object_get(one, "why")));
 }
 

@@ -318,6 +318,8 @@ struct store_ops {
     enum err (*cutter_in_the_way)(struct store_cutter *c, bool *ret, struct fault *f);
     /* In the arena. Not under the snapshots: as it is now. */
     enum err (*cutter_objects)(struct store_cutter *c, enum store_side side, struct arena *a, struct store_objects *ret, struct fault *f);
+    /* Of the source, what no comparison of rows looks at: schema, relation, and why in `what`. */
+    enum err (*cutter_left_out)(struct store_cutter *c, struct arena *a, struct store_objects *ret, struct fault *f);
     /* By schema and name. */
     enum err (*cutter_sequences)(struct store_cutter *c, enum store_side side, struct arena *a, struct store_sequence **ret, size_t *ret_count, struct fault *f);
     /* Gives back locks and snapshots of both sides. */

@@ -77,7 +77,7 @@ void verify_choose(struct run *r, const json_t *before)
     for (size_t i = 0; i < registry->count; i++) {
         struct compared t = {.source = registry->tables[i].source, .target = registry->tables[i].target};
         const json_t *outcome;
-        if (!is_wanted(t.source, r->names))
+        if (t.source->unlogged || !is_wanted(t.source, r->names))
             continue;
         columns_plan(r->arena, t.source, t.target, &t.plan, &t.remark);
         if (in_list(before, t.source, &outcome)) {

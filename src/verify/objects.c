@@ -44,6 +44,22 @@ enum err objects_compare(struct store *s, struct store_cutter *cutter, json_t *d
     return ERR_OK;
 }
 
+enum err objects_left_out(struct store *s, struct store_cutter *cutter, json_t *list, struct fault *f)
+{
+    AUTO(arena) *a = arena_new(16384);
+    struct store_objects out;
+
+    TRY(s->ops->cutter_left_out(cutter, a, &out, f));
+    for (size_t i = 0; i < out.count; i++) {
+        const struct store_object *o = &out.list[i];
+        if (o->schema[0] == '\0')
+            json_array_append_new(list, json_pack("{s:s, s:s}", "object", o->relation, "why", o->what));
+        else if (config_chooses(s->store, o->schema, o->relation))
+            json_array_append_new(list, json_pack("{s:o, s:s}", "object", json_sprintf("%s.%s", o->schema, o->relation), "why", o->what));
+    }
+    return ERR_OK;
+}
+
 /* --- sequences --- */
 
 static const struct store_sequence *find(const struct store_sequence *list, size_t count, const struct store_sequence *wanted)

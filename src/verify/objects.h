@@ -7,6 +7,8 @@
 
 #include "store/store.h"
 
+/* Appends {"object", "why"} for everything of the source that no comparison of rows looks at. */
+MUST_USE enum err objects_left_out(struct store *s, struct store_cutter *cutter, json_t *list, struct fault *f);
 /* Appends {"object", "kind", "why"} for everything the source has that the target lacks or has otherwise. */
 MUST_USE enum err objects_compare(struct store *s, struct store_cutter *cutter, json_t *differences, struct fault *f);
 /* The same for sequences: the target's must come to be ahead of where the source's were. *want is set when they have to be put ahead. */

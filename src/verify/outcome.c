@@ -62,6 +62,7 @@ json_t *outcome_merge(const json_t *before, const json_t *names, const json_t *n
     json_object_set_new(o, "differing", replace(before, names, now, "differing", "table"));
     json_object_set_new(o, "unverifiable", replace(before, names, now, "unverifiable", "object"));
     json_object_set_new(o, "objects", json_deep_copy(json_object_get(before, "objects"))); /* only a whole comparison looks at them */
+    json_object_set_new(o, "not_compared", json_deep_copy(json_object_get(before, "not_compared")));
     json_object_set_new(o, "at_us", json_deep_copy(json_object_get(before, "at_us")));
     json_object_set_new(o, "rows", json_deep_copy(json_object_get(before, "rows")));
     json_object_set_new(o, "differences", json_integer(sum(json_object_get(o, "differing"))));

@@ -62,9 +62,9 @@ static enum err conclude(struct run *r, struct fault *f)
     struct verify *v = r->v;
     const struct journal_ops *ops = v->hand.journal->ops;
     bool clean = r->differences == 0 && r->found == SELFTEST_PLANTED && json_array_size(r->unverifiable) == 0 && json_array_size(r->objects) == 0;
-    json_t *o = json_pack("{s:s, s:b, s:I, s:I, s:I, s:{s:i, s:i}, s:O, s:O, s:O}", "id", r->id, "clean", (int)clean, "at_us", (json_int_t)world_wall_us(), "rows", (json_int_t)r->rows,
+    json_t *o = json_pack("{s:s, s:b, s:I, s:I, s:I, s:{s:i, s:i}, s:O, s:O, s:O, s:O}", "id", r->id, "clean", (int)clean, "at_us", (json_int_t)world_wall_us(), "rows", (json_int_t)r->rows,
                           "differences", (json_int_t)r->differences, "self_test", "planted", SELFTEST_PLANTED, "found", r->found, "unverifiable", r->unverifiable, "objects", r->objects, "differing",
-                          r->differing);
+                          r->differing, "not_compared", r->left_out);
     json_t *merged = outcome_merge(v->outcome, r->names, o); /* v->outcome is written by this thread alone */
     char *outcome = json_dumps(merged, JSON_COMPACT);
     enum err err = verify_append(r, EVENT_VERIFY_DONE, o, f);
@@ -108,6 +108,7 @@ static enum err compare_all(struct run *r, struct fault *f)
     TRY(verify_groups(r, f));
     verify_say(r->v, "comparing what stands around the rows");
     if (r->names == NULL) {
+        TRY(objects_left_out(r->v->hand.store, r->cutter, r->left_out, f));
         TRY(objects_compare(r->v->hand.store, r->cutter, r->objects, f));
         TRY(objects_compare_sequences(r->v->hand.store, r->cutter, &r->v->stop, r->v->hand.want_sequences, r->objects, f));
     }
@@ -171,6 +172,7 @@ static void run_fini(struct run *r)
     json_decref(r->unverifiable);
     json_decref(r->objects);
     json_decref(r->differing);
+    json_decref(r->left_out);
     pthread_mutex_lock(&r->v->lock);
     r->v->running = false;
     pthread_mutex_unlock(&r->v->lock);
@@ -213,6 +215,7 @@ static enum err look(struct verify *v, struct fault *f)
     r.unverifiable = json_array();
     r.objects = json_array();
     r.differing = json_array();
+    r.left_out = json_array();
     err = begin(v, table, &r, f);
     run_fini(&r);
     return err;

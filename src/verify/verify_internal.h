@@ -42,6 +42,7 @@ struct run {
     json_t *unverifiable;
     json_t *objects;          /* around the rows, and not as on the source */
     json_t *differing;        /* [{"table", "differences"}] */
+    json_t *left_out;         /* [{"object", "why"}]: no comparison of rows looks at it */
     struct cut cut;           /* the last one made */
 };
 

@@ -176,6 +176,7 @@ enum err pg_store_arm(struct store *s, const struct catalog *source, bool fresh,
     TRY(pg_connect(s->store->source, SIDE_SOURCE, "arm", &pg, f));
     TRY(pg_connect(s->store->source, SIDE_SOURCE, "arm", &beside, f));
     if (fresh) {
+        TRY(pg_take_lock(pg, name_lock_key(s, "arm", ""), f));
         TRY(drop_half_done(pg, s, a, f));
         TRY(pg_exec(pg, SQL_LEAT_SCHEMA, NULL, f));
         TRY(pg_ddl_arm(pg, &noted, f));

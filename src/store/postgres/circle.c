@@ -11,6 +11,7 @@
 #include "store/postgres/pg.h"
 
 #define CIRCLE_PATIENCE_US ((int64_t)60000000)
+#define LOCK_PATIENCE_US ((int64_t)30000000)
 
 enum err pg_end_lock_holders(struct pg *pg, int64_t key, struct fault *f)
 {
@@ -19,6 +20,22 @@ enum err pg_end_lock_holders(struct pg *pg, int64_t key, struct fault *f)
                     " AND classid::pg_catalog.int8 = %" PRIu32 " AND objid::pg_catalog.int8 = %" PRIu32 " AND objsubid = 1 AND pid <> pg_catalog.pg_backend_pid()"
                     " AND database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())",
                     (uint32_t)((uint64_t)key >> 32), (uint32_t)key);
+}
+
+enum err pg_take_lock(struct pg *pg, int64_t key, struct fault *f)
+{
+    int64_t deadline = world_mono_us() + LOCK_PATIENCE_US;
+
+    for (;;) {
+        AUTO_RESULT *r = NULL;
+        TRY(pg_execf(pg, &r, f, "SELECT pg_catalog.pg_try_advisory_lock(%" PRId64 ")", key));
+        if (pg_get_bool(r, 0, 0))
+            return ERR_OK;
+        TRY(pg_end_lock_holders(pg, key, f));
+        if (world_mono_us() > deadline)
+            return fault_set(f, ERR_BUSY, "an older session still does in %s what this one is to do", pg->database);
+        world_sleep_us(20000);
+    }
 }
 
 enum err pg_circle_enter(struct pg *pg, const struct store *s, struct fault *f)

@@ -227,6 +227,18 @@ enum err pg_cutter_objects(struct store_cutter *c, enum store_side side, struct 
     return ERR_OK;
 }
 
+enum err pg_cutter_left_out(struct store_cutter *c, struct arena *a, struct store_objects *ret, struct fault *f)
+{
+    AUTO_RESULT *r = NULL;
+
+    TRY(pg_exec(c->sides[STORE_SOURCE].pg, SQL_VERIFY_LEFT_OUT, &r, f));
+    ret->count = (size_t)PQntuples(r);
+    ret->list = arena_zalloc(a, (ret->count + 1) * sizeof *ret->list);
+    for (int i = 0; i < PQntuples(r); i++)
+        ret->list[i] = (struct store_object){.schema = arena_strdup(a, PQgetvalue(r, i, 0)), .relation = arena_strdup(a, PQgetvalue(r, i, 1)), .what = arena_strdup(a, PQgetvalue(r, i, 2))};
+    return ERR_OK;
+}
+
 static int sequence_order(const void *left, const void *right)
 {
     const struct store_sequence *a = left;

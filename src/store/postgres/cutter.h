@@ -16,6 +16,7 @@ MUST_USE enum err pg_cutter_target(struct store_cutter *c, const struct table *c
 MUST_USE enum err pg_cutter_ledger(struct store_cutter *c, int64_t *ret_last, struct fault *f);
 MUST_USE enum err pg_cutter_in_the_way(struct store_cutter *c, bool *ret, struct fault *f);
 MUST_USE enum err pg_cutter_objects(struct store_cutter *c, enum store_side side, struct arena *a, struct store_objects *ret, struct fault *f);
+MUST_USE enum err pg_cutter_left_out(struct store_cutter *c, struct arena *a, struct store_objects *ret, struct fault *f);
 MUST_USE enum err pg_cutter_sequences(struct store_cutter *c, enum store_side side, struct arena *a, struct store_sequence **ret, size_t *ret_count, struct fault *f);
 void pg_cutter_end(struct store_cutter *c);
 /* The snapshot's name on that side, for SET TRANSACTION SNAPSHOT. */

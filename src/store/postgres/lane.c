@@ -22,24 +22,6 @@
 
 /* --- opening --- */
 
-static enum err take_lock(struct store_lane *l, struct fault *f)
-{
-    int64_t key = name_lock_key(l->store, l->stream, l->name);
-    int64_t deadline = world_mono_us() + 30000000;
-
-    for (;;) {
-        AUTO_RESULT *r = NULL;
-        TRY(pg_execf(l->pg, &r, f, "SELECT pg_catalog.pg_try_advisory_lock(%" PRId64 ")", key));
-        if (pg_get_bool(r, 0, 0))
-            return ERR_OK;
-        /* an older engine's backend: its COMMIT may still be under way, so it must be gone before positions are read (P33) */
-        TRY(pg_end_lock_holders(l->pg, key, f));
-        if (world_mono_us() > deadline)
-            return fault_set(f, ERR_BUSY, "an older session still holds lane %s of %s on the target", l->name, l->stream);
-        world_sleep_us(20000);
-    }
-}
-
 static enum err pin(struct store_lane *l, struct fault *f)
 {
     TRY(pg_exec(l->pg, "SET synchronous_commit = off; SET session_replication_role = replica; SET enable_seqscan = off; SET enable_hashjoin = off;"
@@ -66,7 +48,7 @@ enum err pg_lane_open(struct store *s, const char *stream, const char *name, str
     if (err == ERR_OK)
         err = pg_circle_enter(l->pg, s, f);
     if (err == ERR_OK)
-        err = take_lock(l, f);
+        err = pg_take_lock(l->pg, name_lock_key(l->store, l->stream, l->name), f);
     if (err == ERR_OK)
         err = pin(l, f);
     if (err != ERR_OK) {

@@ -62,6 +62,8 @@ const char *pg_sqlstate(const PGresult *r); /* "" when none */
 struct store;
 MUST_USE enum err pg_circle_enter(struct pg *pg, const struct store *s, struct fault *f);
 MUST_USE enum err pg_circle_close(struct pg *pg, const struct store *s, struct fault *f);
+/* A session's advisory lock, taken from sessions of an engine that died: they are ended. */
+MUST_USE enum err pg_take_lock(struct pg *pg, int64_t key, struct fault *f);
 /* Ends the backends that hold this advisory lock in this database. */
 MUST_USE enum err pg_end_lock_holders(struct pg *pg, int64_t key, struct fault *f);
 

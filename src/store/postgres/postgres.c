@@ -80,6 +80,7 @@ const struct store_ops store_postgres = {
     .cutter_ledger = pg_cutter_ledger,
     .cutter_in_the_way = pg_cutter_in_the_way,
     .cutter_objects = pg_cutter_objects,
+    .cutter_left_out = pg_cutter_left_out,
     .cutter_sequences = pg_cutter_sequences,
     .cutter_end = pg_cutter_end,
     .rows_open = pg_rows_open,
