@@ -314,8 +314,8 @@ struct store_ops {
     enum err (*cutter_target)(struct store_cutter *c, const struct table *const *tables, size_t count, struct fault *f);
     /* The last entry of the divergence ledger that the target's snapshot sees; 0: none. */
     enum err (*cutter_ledger)(struct store_cutter *c, int64_t *ret_last, struct fault *f);
-    /* Whether somebody waits for the locks held here, on either side. */
-    enum err (*cutter_in_the_way)(struct store_cutter *c, bool *ret, struct fault *f);
+    /* The tables of that side on which somebody waits for the locks held here: their oids, at most `size`. */
+    enum err (*cutter_in_the_way)(struct store_cutter *c, enum store_side side, uint32_t *oids, size_t size, size_t *ret_count, struct fault *f);
     /* In the arena. Not under the snapshots: as it is now. */
     enum err (*cutter_objects)(struct store_cutter *c, enum store_side side, struct arena *a, struct store_objects *ret, struct fault *f);
     /* Of the source, what no comparison of rows looks at: schema, relation, and why in `what`. */

@@ -15,6 +15,7 @@
 #define AHEAD 8
 #define MOST_PAIRS 16
 #define LOOK_MS 100
+#define MOST_WANTED 64
 
 enum phase { PHASE_TALLY, PHASE_SIFT, PHASE_FIND, PHASE_DONE };
 enum half { HALF_TODO, HALF_DOING, HALF_DONE };
@@ -329,6 +330,24 @@ static bool is_over(struct room *room)
     return over;
 }
 
+/* Somebody waits for a lock of ours. The tables in question are marked: they need not cost the others their cut again. */
+static enum err look_around(struct room *room, bool *ret, struct fault *f)
+{
+    struct compare *c = room->job;
+
+    for (int side = 0; side < 2; side++) {
+        uint32_t oids[MOST_WANTED];
+        size_t count;
+        TRY(c->store->ops->cutter_in_the_way(c->cutter, side, oids, MOST_WANTED, &count, f));
+        *ret = *ret || count > 0;
+        for (size_t i = 0; i < count; i++)
+            for (size_t t = 0; t < c->count; t++)
+                if ((side == STORE_SOURCE ? c->tables[t].source : c->tables[t].target)->oid == oids[i])
+                    c->tables[t].wanted = true;
+    }
+    return ERR_OK;
+}
+
 /* Looks after it while the workers read: nobody may wait for our locks, and no snapshot may get old. */
 static enum err mind(struct room *room, const char **ret_why, struct fault *f)
 {
@@ -336,7 +355,7 @@ static enum err mind(struct room *room, const char **ret_why, struct fault *f)
 
     while (!is_over(room)) {
         bool in_the_way = false;
-        TRY(c->store->ops->cutter_in_the_way(c->cutter, &in_the_way, f));
+        TRY(look_around(room, &in_the_way, f));
         if (atomic_load(c->store->stop) || atomic_load(c->stop))
             return fault_set(f, ERR_INTERRUPTED, "stopped");
         if (in_the_way || world_mono_us() > c->until_us) {

@@ -33,6 +33,7 @@ struct compared {
     struct named_row *named;
     size_t named_count;
     int64_t us;
+    bool wanted;                 /* somebody waited for our lock on it: it is compared after the others */
     /* the comparer's own */
     struct compared_state *state;
 };

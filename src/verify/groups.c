@@ -235,6 +235,27 @@ static bool is_for_now(enum err err)
     return err == ERR_BUSY || err == ERR_SOURCE_SQL || err == ERR_TARGET_SQL || err == ERR_RIGHT_MISSING;
 }
 
+/* Tables that others wanted to lock go to the end, where they cost nobody else their cut. How many are to be compared now: the ones
+ * before them, or, if there is none, all. Our own stays the first. */
+static size_t wanted_last(struct compared *tables, size_t count)
+{
+    size_t n = 0;
+    size_t todo = 0;
+
+    for (size_t i = 0; i < count; i++)
+        if (tables[i].done || !tables[i].wanted) {
+            struct compared t = tables[i];
+            memmove(&tables[n + 1], &tables[n], (i - n) * sizeof *tables);
+            tables[n++] = t;
+            todo += !t.done;
+        }
+    if (todo > 0)
+        return n;
+    for (size_t i = n; i < count; i++)
+        tables[i].wanted = false;
+    return count;
+}
+
 /* A group of tables, at as many cuts as it takes; what cannot be had at all is said, not left out. */
 static enum err compare_group(struct run *r, struct compared *tables, size_t count, struct fault *f)
 {
@@ -246,7 +267,8 @@ static enum err compare_group(struct run *r, struct compared *tables, size_t cou
         enum err err;
 
         fault_clear(f);
-        err = one_cut(r, tables, count, &why, f);
+        err = one_cut(r, tables, wanted_last(tables, count), &why, f);
+        atomic_store(&r->v->rows, r->rows); /* of what was read in vain nobody is told */
         if (is_for_now(err)) {
             verify_say(r->v, f->why);
             why = f->why;

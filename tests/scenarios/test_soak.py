@@ -20,7 +20,7 @@ class Soak:
         self.scene, self.random, self.long = scene, random.Random(SEED), None
         self.comparing, self.compared, self.planted = None, 0, 0
         self.acts = [(10, self.kill_engine), (2, self.kill_pilot), (2, self.kill_holder), (3, self.crash_target), (3, self.restart_target), (2, self.target_away), (2, self.restart_source),
-                     (2, self.crash_source), (2, self.stop_and_start), (4, self.big_transaction), (4, self.long_transaction), (2, self.truncate), (3, self.compare)]
+                     (2, self.crash_source), (2, self.stop_and_start), (4, self.big_transaction), (4, self.long_transaction), (2, self.truncate), (8, self.compare)]
         scene.old.sql("create table big (id bigint primary key, x int, pad text); create table emptied (id bigserial primary key, x int)", db="shop")
 
     def slot_is_lost(self, status):

@@ -179,24 +179,19 @@ enum err pg_cutter_ledger(struct store_cutter *c, int64_t *ret_last, struct faul
     return ERR_OK;
 }
 
-static enum err someone_waits(struct pg *beside, const struct held *h, bool *ret, struct fault *f)
+enum err pg_cutter_in_the_way(struct store_cutter *c, enum store_side side, uint32_t *oids, size_t size, size_t *ret_count, struct fault *f)
 {
-    AUTO_RESULT *r = NULL;
+    struct held *h = &c->sides[side];
+    struct pg *beside = side == STORE_SOURCE ? c->beside : h->pg; /* the target's: in its own transaction, locks are no matter of snapshots */
     AUTO_CHARS *pid = mem_format("%d", PQbackendPID(h->pg->conn));
     const char *params[] = {pid};
+    AUTO_RESULT *r = NULL;
 
     TRY(pg_query(beside, SQL_CUT_IN_THE_WAY, 1, params, &r, f));
-    *ret = *ret || PQntuples(r) > 0;
+    *ret_count = 0;
+    for (int i = 0; i < PQntuples(r) && *ret_count < size; i++)
+        oids[(*ret_count)++] = (uint32_t)pg_get_int(r, i, 0);
     return ERR_OK;
-}
-
-enum err pg_cutter_in_the_way(struct store_cutter *c, bool *ret, struct fault *f)
-{
-    struct pg *target = c->sides[STORE_TARGET].pg;
-
-    *ret = false;
-    TRY(someone_waits(c->beside, &c->sides[STORE_SOURCE], ret, f));
-    return someone_waits(target, &c->sides[STORE_TARGET], ret, f); /* in its own transaction: locks are no matter of snapshots */
 }
 
 /* --- what stands around the rows --- */

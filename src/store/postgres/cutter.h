@@ -14,7 +14,7 @@ MUST_USE enum err pg_cutter_suspects(struct store_cutter *c, const struct snapsh
 MUST_USE enum err pg_cutter_mark(struct store_cutter *c, const char *note, struct fault *f);
 MUST_USE enum err pg_cutter_target(struct store_cutter *c, const struct table *const *tables, size_t count, struct fault *f);
 MUST_USE enum err pg_cutter_ledger(struct store_cutter *c, int64_t *ret_last, struct fault *f);
-MUST_USE enum err pg_cutter_in_the_way(struct store_cutter *c, bool *ret, struct fault *f);
+MUST_USE enum err pg_cutter_in_the_way(struct store_cutter *c, enum store_side side, uint32_t *oids, size_t size, size_t *ret_count, struct fault *f);
 MUST_USE enum err pg_cutter_objects(struct store_cutter *c, enum store_side side, struct arena *a, struct store_objects *ret, struct fault *f);
 MUST_USE enum err pg_cutter_left_out(struct store_cutter *c, struct arena *a, struct store_objects *ret, struct fault *f);
 MUST_USE enum err pg_cutter_sequences(struct store_cutter *c, enum store_side side, struct arena *a, struct store_sequence **ret, size_t *ret_count, struct fault *f);
