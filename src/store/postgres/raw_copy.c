@@ -384,19 +384,17 @@ static enum err run(const struct raw_copy *c, struct end *source, struct end *ta
         TRY(pour(source, target, c->progress_bytes, &good, f));
     if (!good && !source->failed)
         cancel(source->pg); /* the target refused, or we are to stop: the source need not send the rest */
-    if (target->inside) { /* whatever it was sent now it would take for the rest of the row */
-        (void)end_lost(target, "left in the middle of a row", NULL);
-        return await_ready(source, f);
-    }
+    if (target->inside)
+        return ERR_OK; /* it would take whatever came for the rest of the row, and so would we what the source sends: both are left */
     TRY(end_copy_in(target, good, f));
     TRY(await_ready(target, f));
     return await_ready(source, f);
 }
 
-/* Invariant 2 of the end that had no part in the failure: what it has still to say nobody will read. */
+/* Invariant 2 of an end that had no part in the failure, or stands in the middle of a row: what it has still to say nobody will read. */
 static void leave(struct end *e)
 {
-    if (e->asked && !e->ready && e->pg->conn != NULL)
+    if (e->asked && (!e->ready || e->inside) && e->pg->conn != NULL)
         (void)end_lost(e, "left in the middle of COPY", NULL);
 }
 
