@@ -150,6 +150,7 @@ def test_slot_dropped_armed_again(server, migration, source, target, kills):
         assert events(scene.leat, "stream.armed-again")
 
 
+@pytest.mark.trap("P15")
 def test_slot_invalidated_armed_again(server, migration):
     with family_scene(server, migration, 15, 15, seed=42, scale=2, awkwardly=False) as scene:
         scene.start()
@@ -201,6 +202,7 @@ insert into spread select g * 10, 'first' from generate_series(1, 1500) g;
 AGAIN_LOGGED = ["public.loose", "public.on_loose", "public.spread_low"]
 
 
+@pytest.mark.trap("P21")
 @pytest.mark.parametrize("source,target,kills", [(13, 17, 0), (15, 18, 4)])
 def test_unlogged_and_then_logged(server, migration, source, target, kills):
     """What was written while the table was unlogged is in no stream: the table is copied again, and what comes after it follows."""

@@ -174,6 +174,7 @@ def test_the_note_never_makes_a_statement_fail(server, migration):
         shop.old.sql("set role app; select command from leat.ddl", db="shop")
 
 
+@pytest.mark.trap("P16")
 @pytest.mark.parametrize("source,target", PAIRS)
 def test_a_new_table_is_followed_from_its_first_row(server, migration, source, target):
     shop = Shop(server, migration, source, target)
@@ -219,6 +220,7 @@ def test_a_new_label_of_an_enum(server, migration):
     shop.equal()
 
 
+@pytest.mark.trap("P27")
 @pytest.mark.parametrize("source,target", PAIRS)
 def test_without_event_trigger_changes_are_named(server, migration, source, target):
     shop = Shop(server, migration, source, target, superuser=False, schema="create table gone (a int primary key)")

@@ -9,6 +9,7 @@ from wait import wait_for
 PAIRS = [(13, 17), (10, 15), (15, 15), (15, 18)]
 
 
+@pytest.mark.trap("P3", "P9", "P16", "P19")
 @pytest.mark.parametrize("source,target", PAIRS)
 def test_copies_and_follows_under_load(server, migration, source, target):
     with Scene(server, migration, source, target, seed=source * 100 + target) as scene:
@@ -18,6 +19,7 @@ def test_copies_and_follows_under_load(server, migration, source, target):
         scene.finish()
 
 
+@pytest.mark.trap("P1", "P33")
 @pytest.mark.limit(300)
 @pytest.mark.parametrize("source,target", [(13, 17), (15, 15)])
 def test_engine_killed_at_any_instant(server, migration, source, target):

@@ -30,6 +30,7 @@ def wait_fault(m, code):
     return status["stores"][0]["fault"]
 
 
+@pytest.mark.trap("P2", "P15")
 def test_slow_target_costs_the_source_no_log(server, migration):
     with Scene(server, migration, 15, 17, seed=21, awkwardly=False, extra="limits:\n  source_wal: 32MB\n") as scene:
         scene.old.sql("create table wide (id bigserial primary key, a text); alter table wide alter a set storage external", db="shop")

@@ -9,15 +9,18 @@ import memory_cases
 LIMIT = 256 << 20
 
 
+@pytest.mark.trap("P13", "P14", "P18")
 @pytest.mark.parametrize("case,size", [("large_insert", 2_000_000), ("large_update", 500_000), ("backlog", 100_000), ("large_table", 300)])
 def test_bounded_whatever_the_size(server, migration, case, size):
     getattr(memory_cases, case)(server, migration, size).check(LIMIT)
 
 
+@pytest.mark.trap("P13")
 def test_streamed_transaction_of_protocol_1(server, migration):
     memory_cases.large_insert(server, migration, 1_000_000, source=13).check(LIMIT)
 
 
+@pytest.mark.trap("P18")
 def test_large_row_is_held_three_times(server, migration):
     memory_cases.large_row(server, migration, 120).check(3 * (120 << 20) + (80 << 20))
 

@@ -1,5 +1,7 @@
 """As on managed services: no superuser on either side. A role with REPLICATION that is a member of the owner; on the target a role that
 was granted session_replication_role. And what is missing is named before anything changes."""
+import pytest
+
 from compare import compare
 from follow import LEAT_TABLES
 from wait import wait_for
@@ -20,6 +22,7 @@ def prepare(old, new):
     return old.dsn("shop", user="leat"), new.dsn("shop", user="leat")
 
 
+@pytest.mark.trap("P27")
 def test_without_superuser(server, migration):
     old, new = server(13, "old"), server(17, "new")
     source, target = prepare(old, new)

@@ -100,6 +100,7 @@ def test_stopped_and_started_while_the_target_is_away(server, migration):
         scene.finish()
 
 
+@pytest.mark.trap("P1")
 def test_lost_while_it_was_needed(server, migration):
     """What the source was told is kept must be there; if not, nothing goes on as if it were."""
     with Scene(server, migration, 15, 17, seed=14, awkwardly=False) as scene:
@@ -118,6 +119,7 @@ def test_lost_while_it_was_needed(server, migration):
         assert "--arm-again" in fault["todo"]
 
 
+@pytest.mark.trap("P20")
 def test_target_restored_from_an_older_backup(server, migration):
     """What is kept reaches back to where the target was durable, not to where some backup of it was: that is refused."""
     with Scene(server, migration, 15, 17, seed=15, awkwardly=False) as scene:
@@ -139,6 +141,7 @@ def test_target_restored_from_an_older_backup(server, migration):
         assert fault["code"] == "target-behind"
 
 
+@pytest.mark.trap("P2")
 def test_a_slot_that_sends_again_what_was_kept(server, migration):
     """The source crashes, its slot falls back, and sends slowly: what the backlog held comes again behind it."""
     with Scene(server, migration, 15, 17, seed=13) as scene:

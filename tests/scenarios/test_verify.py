@@ -13,6 +13,7 @@ def tables(answer):
     return {t["table"]: t for t in answer["stores"][0]["tables"]}
 
 
+@pytest.mark.trap("P19")
 @pytest.mark.parametrize("source,target", [(13, 17), (10, 15), (15, 18)])
 def test_exact_under_load(server, migration, source, target):
     with Scene(server, migration, source, target, seed=31, clients=6) as scene:
@@ -67,6 +68,7 @@ def empty(scene, table, rows):
     return time.monotonic() - took
 
 
+@pytest.mark.trap("P29")
 def test_nobody_waits_for_a_comparison(server, migration):
     """TRUNCATE and ALTER on the source, and what comes of them on the target, go before our locks; what was truncated is compared later."""
     with Scene(server, migration, 15, 17, seed=33, scale=20, awkwardly=False) as scene:

@@ -294,6 +294,7 @@ static void contend(const struct scratch *s, int report, int stop)
     _exit(write(report, &said, 1) == 1 && read(stop, &said, 1) == 0 ? 0 : 1);
 }
 
+/* Trap P24: the lease of the journal; that of the target stands in test_traps_servers.py. */
 static void one_of_many_wins(void **state)
 {
     pid_t pids[MANY];

@@ -162,6 +162,7 @@ static void search_finds_all_and_nothing_else(void **state)
     }
 }
 
+/* Trap P23: the epoch is that which brings it nearest. */
 static void extends_to_the_nearest_epoch(void **state)
 {
     static const struct {
@@ -212,6 +213,7 @@ static void extends_what_is_within_reach(void **state)
             }
 }
 
+/* Trap P23: numbers of the stream are 32 bits, those of snapshots 64. */
 static void sees_across_the_wrap(void **state)
 {
     struct fault f = {0};

@@ -1,8 +1,8 @@
 /* store/postgres/arm.c — identity, publication, slot: from here on nothing written to the source can be missed.
  *
  * The order is the rule (REPLICATION.md, "Arm"): identity of every table, publications (one made after the slot fails on the
- * first older change), the slot without exporting a snapshot, then S0; and no table's snapshot before one has
- * xmin >= S0.xmax (a commit in WAL before the slot but not yet visible would be in neither, trap P30). */
+ * first older change), the slot without exporting a snapshot, then a transaction number X; and no table's snapshot
+ * before one has xmin > X (a commit in WAL before the slot but not yet visible would be in neither, trap P30). */
 #include <inttypes.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -137,20 +137,21 @@ static enum err make_slot(struct pg *pg, struct pg *beside, const struct store *
     return ERR_OK;
 }
 
+/* A number given out now is beyond that of every transaction begun before. S0.xmax is not: it is one more than the largest that has
+ * ended, and one that waits for its standby may be larger and still have its commit in WAL before the slot. */
 static enum err await_visibility(struct pg *pg, const struct store *s, struct store_waits *w, struct fault *f)
 {
-    const char *current = pg->major >= 13 ? "SELECT pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())::text, pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot())::text"
-                                          : "SELECT pg_catalog.txid_snapshot_xmax(pg_catalog.txid_current_snapshot())::text, pg_catalog.txid_snapshot_xmin(pg_catalog.txid_current_snapshot())::text";
+    const char *oldest = pg->major >= 13 ? "SELECT pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot())::text"
+                                         : "SELECT pg_catalog.txid_snapshot_xmin(pg_catalog.txid_current_snapshot())::text";
+    AUTO_RESULT *bound = NULL;
     int64_t deadline = world_mono_us() + SLOT_PATIENCE_US;
-    int64_t xmax = -1;
     int64_t told = world_mono_us() + 1000000;
 
+    TRY(pg_exec(pg, "SELECT pg_catalog.txid_current()::text", &bound, f));
     for (;;) {
         AUTO_RESULT *r = NULL;
-        TRY(pg_exec(pg, current, &r, f));
-        if (xmax < 0)
-            xmax = pg_get_int(r, 0, 0);
-        if (pg_get_int(r, 0, 1) >= xmax)
+        TRY(pg_exec(pg, oldest, &r, f));
+        if (pg_get_int(r, 0, 0) > pg_get_int(bound, 0, 0))
             break;
         if (stopped(s))
             return fault_set(f, ERR_INTERRUPTED, "while older transactions were open");
