@@ -193,8 +193,8 @@ def test_p15_p30_p31_committed_before_the_slot_and_seen_after_it(server, migrati
         assert f.one("select count(*) from t where id >= 2000") == 2000
 
 
-def test_p24_a_second_leat_takes_over_from_one_that_was_paused(server, migration):
-    """All of the first stands still, as on a machine that is frozen; a second with the same state goes on; then the first wakes."""
+def test_p24_a_second_leat_beside_one_that_is_paused(server, migration):
+    """All of the first stands still; a second with a copy of its state, on the same machine, is refused, and changes nothing; then the first wakes."""
     with Followed(server, migration, 13, 17, T) as f:
         f.start()
         f.equal()

@@ -113,6 +113,7 @@ static int64_t take(struct journal *j)
 
 /* --- the tests --- */
 
+/* Trap P24: who took over later has the larger token. */
 static void tokens_only_grow(void **state)
 {
     AUTO(journal) *j = scratch_open(*state);
@@ -209,6 +210,7 @@ static void a_reused_pid_is_noticed(void **state)
     assert_int_equal(take(j), 2);
 }
 
+/* Trap P24: one that was paused too long has lost it. */
 static void a_silent_holder_is_taken_from(void **state)
 {
     AUTO(journal) *j = scratch_open(*state);
@@ -294,7 +296,7 @@ static void contend(const struct scratch *s, int report, int stop)
     _exit(write(report, &said, 1) == 1 && read(stop, &said, 1) == 0 ? 0 : 1);
 }
 
-/* Trap P24: the lease of the journal; that of the target stands in test_traps_servers.py. */
+/* Trap P24: of many that want the lease. */
 static void one_of_many_wins(void **state)
 {
     pid_t pids[MANY];
