@@ -44,7 +44,7 @@ def wait_noticed(scene, before):
 
 def copies(scene, status):
     assert not status.get("following"), "the copy came to its end before the faults did"
-    return scene.new.sql("select 1 from pg_stat_activity where query ~ '^COPY .*wide' and state = 'active'")
+    return status["phase"] == "copy" and scene.new.sql("select 1 from pg_stat_activity where query ~ '^COPY .*wide' and state = 'active'")
 
 
 READY = {
