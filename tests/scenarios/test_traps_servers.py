@@ -213,8 +213,7 @@ def test_p24_a_second_leat_beside_one_that_is_paused(server, migration):
         f.equal()
 
 
-@pytest.mark.parametrize("instant", range(3))
-def test_p33_a_backend_that_outlives_its_engine(server, migration, instant):
+def test_p33_a_backend_that_outlives_its_engine(server, migration):
     """The engine dies, its backends on the target stand still, with a transaction or its COMMIT before them: a successor waits until they are gone."""
     with Followed(server, migration, 15, 17, T) as f:
         f.start()
