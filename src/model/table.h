@@ -38,7 +38,7 @@ struct table {
     const char *identity_index; /* the index that gives the identity (quoted name), NULL: none or FULL */
     bool key_deferrable;       /* there is a primary key but it is DEFERRABLE: counts as none */
     int64_t bytes;             /* heap and toast */
-    int64_t pages;             /* of the heap */
+    int64_t pages;             /* of the heap, where parts of it can be read by ranges of them; else 0 */
     double rows;               /* the planner's estimate; < 0 unknown */
     uint32_t relfilenode;
     uint16_t column_count;     /* live columns, in the table's order */

@@ -56,9 +56,8 @@ static const struct store_ops *ops(const struct copy *c)
 
 /* --- what to do next: under the lock --- */
 
-static bool in_ranges(const struct copy *c, const struct table *t)
+static bool in_ranges(const struct table *t)
 {
-    (void)c;
     return t->bytes > RANGE_BYTES && t->pages > 0;
 }
 
@@ -103,7 +102,7 @@ static struct work next_rows(struct copy *c)
     best->has_snapshot = false;
     best->opened_us = world_mono_us();
     rtable_move(r, best, TABLE_OPEN);
-    return (struct work){.kind = in_ranges(c, best->source) ? WORK_OPEN : WORK_WHOLE, .table = best};
+    return (struct work){.kind = in_ranges(best->source) ? WORK_OPEN : WORK_WHOLE, .table = best};
 }
 
 static struct work next_index(struct copy *c)

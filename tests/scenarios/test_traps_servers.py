@@ -119,13 +119,15 @@ def test_p35_timeouts_of_roles_and_databases(server, migration):
         f.equal()
 
 
-def test_p25_p26_each_row_is_read_once(server, migration):
+@pytest.mark.parametrize("source", [13, 15])
+def test_p25_p26_each_row_is_read_once(server, migration, source):
     """Large tables are copied in slices, none of which reads the whole table; bulk changes find their rows by the key."""
-    with Followed(server, migration, 15, 17, "create table large as select g as id, repeat('x', 500) as x, 0 as n from generate_series(1, 200000) g; alter table large add primary key (id); analyze large") as f:
+    with Followed(server, migration, source, 17, "create table large as select g as id, repeat('x', 500) as x, 0 as n from generate_series(1, 200000) g; alter table large add primary key (id); analyze large") as f:
         read = "select seq_tup_read + coalesce(idx_tup_fetch, 0) from pg_stat_user_tables where relname = 'large'"
         before = wait_for(lambda: f.old.one(read, db=DATABASE), 20, "what making its key has read")
         f.start()
-        assert f.one("select max(pages) from leat.copy where table_name = 'public.large'"), "the table was to be large enough to be divided"
+        pages = f.one("select max(pages) from leat.copy where table_name = 'public.large'")
+        assert pages if source >= 14 else not pages, "the table was to be large enough to be divided, where it can be"
         wait_for(lambda: f.old.one(read, db=DATABASE) >= before + 200000, 20, "the source's statistics")
         assert f.old.one(read, db=DATABASE) < before + 300000, "slices read more than their own"
         scans = "select seq_scan from pg_stat_user_tables where relname = 'large'"

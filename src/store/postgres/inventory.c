@@ -90,7 +90,7 @@ static void read_table(struct loading *l, const PGresult *r, int row, struct tab
     t->identity_index = PQgetisnull(r, row, 8) ? NULL : pg_quote_ident(a, pg_get(r, row, 8));
     t->key_deferrable = pg_get_bool(r, row, 10);
     t->bytes = pg_get_int(r, row, 11);
-    t->pages = pg_get_int(r, row, 12);
+    t->pages = l->pg->major >= 14 ? pg_get_int(r, row, 12) : 0; /* before, there are no TID range scans: each range would read all of it (P25) */
     t->rows = strtod(PQgetvalue(r, row, 13), NULL);
     t->rows = t->rows > 0 ? t->rows : -1; /* 0 before 14 and -1 from then on: never counted */
     t->relfilenode = (uint32_t)pg_get_int(r, row, 14);
