@@ -47,8 +47,11 @@ def test_p20_a_target_restored_and_a_source_promoted(server, migration):
         backup = f.new.basebackup("backup", standby=False, start=False)
         f.source("insert into t values (1000, 'after the backup')")
         f.equal()
-        f.source("update t set x = 'y'")   # that much, so that it is durable there and known to be
+        let_go = f.old.one("select pg_current_wal_lsn() - '0/0'")
+        f.source("update t set x = 'y'")
         f.equal()
+        # Up to here the source would send it all again, and the older target would be mended by that.
+        wait_for(lambda: f.old.one("select confirmed_flush_lsn - '0/0' from pg_replication_slots") >= let_go, 30, "the slot to pass the insert", show=f.story)
         f.leat.run("stop")
         f.new.stop()
         original, f.new = f.new, backup
