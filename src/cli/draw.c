@@ -79,9 +79,13 @@ static void add_bar(struct buf *out, double part, int width)
         buf_adds(out, i < full ? "█" : "·");
 }
 
-static void add_lag(struct buf *out, double seconds)
+static void add_lag(struct buf *out, const json_t *lag)
 {
-    if (seconds < 10)
+    double seconds = json_number_value(lag);
+
+    if (!json_is_number(lag))
+        buf_adds(out, "not known yet");
+    else if (seconds < 10)
         buf_addf(out, "%.0f ms", seconds * 1000);
     else
         add_duration(out, (int64_t)seconds);
@@ -198,7 +202,7 @@ static void add_stream(const struct brush *b)
     char one[32];
 
     buf_addf(b->out, "  lag %s, ", cli_size((double)number(o, "lag_bytes"), one));
-    add_lag(b->out, json_number_value(json_object_get(o, "lag_seconds")));
+    add_lag(b->out, json_object_get(o, "lag_seconds"));
     buf_addf(b->out, " · spool %s · ledger %s%lld%s", cli_size((double)number(o, "spool_bytes"), one), color(b, number(o, "ledger") > 0 ? YELLOW : ""),
              (long long)number(o, "ledger"), color(b, PLAIN));
     if (rate >= 1)

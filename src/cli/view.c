@@ -142,6 +142,7 @@ static void progress_json(const char *store, const json_t *o)
 static void progress_line(const char *store, const json_t *o)
 {
     const json_t *copy = json_object_get(o, "copy");
+    const json_t *lag = json_object_get(o, "lag_seconds");
     AUTO_BUF line = {0};
     char one[32];
     char two[32];
@@ -150,9 +151,11 @@ static void progress_line(const char *store, const json_t *o)
     if (text_of(o, "doing")[0] != '\0')
         buf_addf(&line, ": %s", text_of(o, "doing"));
     if (copy != NULL)
-        buf_addf(&line, " — %s of %s, %lld of %lld tables, lag %.0f ms", cli_size((double)json_integer_value(json_object_get(copy, "bytes_done")), one),
+        buf_addf(&line, " — %s of %s, %lld of %lld tables", cli_size((double)json_integer_value(json_object_get(copy, "bytes_done")), one),
                  cli_size((double)json_integer_value(json_object_get(copy, "bytes_total")), two), (long long)json_integer_value(json_object_get(copy, "tables_done")),
-                 (long long)json_integer_value(json_object_get(copy, "tables_total")), json_number_value(json_object_get(o, "lag_seconds")) * 1000);
+                 (long long)json_integer_value(json_object_get(copy, "tables_total")));
+    if (json_is_number(lag))
+        buf_addf(&line, ", lag %.0f ms", json_number_value(lag) * 1000);
     if (text_of(o, "waits_for")[0] != '\0')
         buf_addf(&line, " — waits for: %s", text_of(o, "waits_for"));
     fprintf(stderr, "%s\n", buf_cstr(&line));

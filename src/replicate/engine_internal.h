@@ -14,6 +14,8 @@
 #include "replicate/progress.h"
 #include "replicate/reader.h"
 
+#define LAG_UNKNOWN ((int64_t)-1)
+
 enum engine_phase { ENGINE_BUILD, ENGINE_COPY, ENGINE_JOIN, ENGINE_CONSTRAINTS, ENGINE_FOLLOW };
 
 struct engine {
@@ -59,7 +61,8 @@ struct engine {
     char waits_for[512];
     int64_t ledger;
     int64_t started_us;        /* wall */
-    int64_t lag_us;
+    struct lsn began_at;       /* the source's position when it was looked at first */
+    int64_t lag_us;            /* or LAG_UNKNOWN */
     int64_t lag_bytes;
 };
 

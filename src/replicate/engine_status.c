@@ -102,7 +102,7 @@ static void add_running(struct engine *e, json_t *o)
     json_object_set_new(o, "tables", tables_json(e));
     json_object_set_new(o, "indexes", indexes_json(e));
     json_object_set_new(o, "lag_bytes", json_integer(e->lag_bytes));
-    json_object_set_new(o, "lag_seconds", json_real((double)e->lag_us / 1e6));
+    json_object_set_new(o, "lag_seconds", e->lag_us != LAG_UNKNOWN ? json_real((double)e->lag_us / 1e6) : json_null());
     json_object_set_new(o, "received", json_string(lsn_text(facts.delivered, text)));
     json_object_set_new(o, "applied", json_string(lsn_text(facts.applied, text)));
     json_object_set_new(o, "durable", json_string(lsn_text(e->progress.durable, text)));

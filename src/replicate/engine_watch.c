@@ -32,6 +32,7 @@ static bool spool_in_use(const struct engine *e)
     return !registry_all(e->registry, TABLE_JOINED);
 }
 
+/* Before the stream has come to where the source stood when we began, nobody knows how far behind it is. */
 static void measure_lag(struct engine *e, const struct apply_facts *facts)
 {
     bool behind = !facts->idle && lsn_lt(facts->applied, e->watch.source_now);
@@ -40,6 +41,12 @@ static void measure_lag(struct engine *e, const struct apply_facts *facts)
     e->lag_us = behind && facts->applied_us != 0 ? e->watch.source_clock_us - facts->applied_us : 0;
     if (e->lag_us < 0)
         e->lag_us = 0;
+    if (e->began_at.v == 0)
+        e->began_at = e->watch.source_now;
+    if (facts->applied_us == 0 && lsn_lt(facts->delivered, e->began_at)) {
+        e->lag_us = LAG_UNKNOWN;
+        e->lag_bytes = (int64_t)(e->watch.source_now.v - facts->applied.v);
+    }
 }
 
 static enum err tick(struct engine *e, struct fault *f)
@@ -154,7 +161,7 @@ static enum err start_guest(struct engine *e, struct fault *f)
 
 static enum err begin_following(struct engine *e, struct fault *f)
 {
-    if (e->following || e->lag_us > e->config->gates.lag_us)
+    if (e->following || e->lag_us == LAG_UNKNOWN || e->lag_us > e->config->gates.lag_us)
         return ERR_OK;
     e->following = true;
     return e->journal->ops->append(e->journal, e->config_store->name, EVENT_FOLLOWING, NULL, f);
