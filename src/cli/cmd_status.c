@@ -10,6 +10,7 @@
 
 #include "cli/cli.h"
 #include "cli/draw.h"
+#include "cli/gates.h"
 #include "cli/view.h"
 #include "pilot/pilot.h"
 #include "pilot/status.h"
@@ -68,36 +69,9 @@ static json_t *store_json(const struct cli *c, const char *name)
     set_absent(o, "ledger", json_integer(0));
     set_absent(o, "following", json_false());
     set_absent(o, "verified", json_null());
+    gates_date(json_object_get(o, "verified"));
     json_object_set_new(o, "sessions", json_pack("{s:n, s:n}", "bypassing", "unmovable"));
     return o;
-}
-
-/* --- gates --- */
-
-static void add_gate(json_t *gates, const char *store, const char *name, bool ok, const char *why)
-{
-    json_array_append_new(gates, json_pack("{s:s, s:s, s:b, s:s}", "name", name, "store", store, "ok", (int)ok, "why", why));
-}
-
-static void add_gates(const struct cli *c, json_t *gates, const json_t *s)
-{
-    const char *store = json_string_value(json_object_get(s, "name"));
-    const json_t *lag = json_object_get(s, "lag_seconds");
-    bool measured = json_is_number(lag) && json_is_true(json_object_get(s, "running"));
-    double seconds = json_number_value(lag);
-    json_int_t ledger = json_integer_value(json_object_get(s, "ledger"));
-    bool running = json_is_true(json_object_get(s, "running"));
-    bool followed = json_is_true(json_object_get(s, "following"));
-    char why[128];
-
-    add_gate(gates, store, "replicate", followed && running, !followed ? "not all is copied and followed" : running ? "all is copied and followed" : "copied, but not followed now");
-    if (measured)
-        snprintf(why, sizeof why, "%.3f s; the gate is %.3f s", seconds, (double)c->config->gates.lag_us / 1e6);
-    else
-        snprintf(why, sizeof why, "not measured now");
-    add_gate(gates, store, "lag", measured && seconds * 1e6 <= (double)c->config->gates.lag_us, why);
-    snprintf(why, sizeof why, ledger == 0 ? "no row behaved otherwise than the stream said" : "%lld rows did not behave as the stream said", (long long)ledger);
-    add_gate(gates, store, "ledger", ledger == 0, why);
 }
 
 /* --- the whole --- */
@@ -158,7 +132,7 @@ static json_t *collect(const struct cli *c, struct buf *next)
         json_t *s = store_json(c, c->config->stores[i].name);
 
         least = rank(phase_of(s)) < least ? rank(phase_of(s)) : least;
-        add_gates(c, gates, s);
+        gates_of(c, s, gates);
         json_array_append_new(stores, s);
     }
     running = daemon || any(stores, "running");

@@ -45,6 +45,21 @@ struct table {
     struct column *columns;
 };
 
+/* A key tells rows apart only where the server keeps it unique: not the whole row of a table without one. */
+static inline bool table_has_key(const struct table *t)
+{
+    return t->identity != IDENTITY_FULL && t->identity_index != NULL;
+}
+
+static inline uint16_t table_key_columns(const struct table *t)
+{
+    uint16_t n = 0;
+
+    for (uint16_t i = 0; table_has_key(t) && i < t->column_count; i++)
+        n = (uint16_t)(n + t->columns[i].key);
+    return n;
+}
+
 struct sequence {
     const char *schema;
     const char *name;

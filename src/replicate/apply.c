@@ -203,6 +203,7 @@ static enum err give(struct apply *a, struct batch *b, struct fault *f)
         batch_free(b);
         return err;
     }
+    touched_batch(a->touched, b, a->start); /* what a cut applied before its turn, too: it comes by here after */
     if (b->steps == NULL && b->begins && b->completes) {
         give_nothing(a, b);
         return ERR_OK;
@@ -458,6 +459,7 @@ enum err apply_start(struct store *s, struct registry *r, struct router_state *r
     a->router = router;
     a->spool = spool;
     a->ddl = ddl;
+    a->touched = at->touched;
     a->in = in;
     a->start = at->applied;
     a->facts.applied = at->applied;

@@ -7,6 +7,7 @@
 #include "replicate/registry.h"
 #include "replicate/router.h"
 #include "replicate/spool.h"
+#include "replicate/touched.h"
 
 struct apply;
 
@@ -25,6 +26,7 @@ struct apply_facts {
 struct apply_place { /* where the target stands when an engine starts */
     struct lsn applied;      /* what ends at or before it is not applied again */
     struct lsn mark;         /* the newest mark found there */
+    struct touched *touched; /* what is given to the lanes is noted there before */
     const struct lsn *ahead; /* commits beyond it that are there already (cut.h) */
     size_t ahead_count;
 };

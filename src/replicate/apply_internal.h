@@ -23,6 +23,7 @@ struct apply {
     struct router_state *router;
     struct spool *spool;
     struct ddl *ddl;
+    struct touched *touched;
     struct queue *in;
     struct lsn start;
     struct lsn passed;       /* the end of the last whole transaction taken from the queue */

@@ -18,6 +18,7 @@ struct engine_hand {
     struct store *store;
     struct registry *registry; /* every table has joined */
     struct apply *apply;
+    struct touched *touched;
     struct journal *journal;
     struct ddl *ddl;
     _Atomic bool *want_sequences; /* set: the engine puts them ahead at once, and clears it */

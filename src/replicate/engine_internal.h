@@ -43,6 +43,7 @@ struct engine {
     struct reader *reader;
     struct ddl *ddl;
     struct fingerprint *fingerprint;
+    struct touched *touched;
     struct apply *apply;
     struct copy *copy;
     struct join *join;

@@ -268,7 +268,7 @@ static enum err start_threads(struct engine *e, const struct stream_facts *facts
 {
     struct store_waits w = {waits_tell, e};
     struct lsn start = lsn_max(facts->applied, e->progress.durable); /* nothing before it is to be applied */
-    struct apply_place at = {.applied = start, .mark = facts->applied, .ahead = facts->ahead, .ahead_count = facts->ahead_count};
+    struct apply_place at = {.applied = start, .mark = facts->applied, .touched = e->touched, .ahead = facts->ahead, .ahead_count = facts->ahead_count};
 
     if (!registry_all(e->registry, TABLE_COPIED)) {
         doing(e, "waiting until no commit can be missing from a snapshot");
@@ -283,7 +283,7 @@ static enum err start_threads(struct engine *e, const struct stream_facts *facts
     TRY(reader_start(e->store, facts->confirmed, e->queue, e->backlog, start, &e->reader, f));
     TRY(apply_start(e->store, e->registry, e->router, e->spool, e->ddl, e->queue, &at, &e->apply, f));
     TRY(copy_start(e->store, e->registry, e->journal, &e->copy, f));
-    TRY(join_start(e->store, e->registry, e->router, e->spool, e->apply, e->journal, &e->join, f));
+    TRY(join_start(e->store, e->registry, e->router, e->spool, e->apply, e->touched, e->journal, &e->join, f));
     doing(e, "");
     return ERR_OK;
 }
@@ -319,6 +319,7 @@ enum err engine_prepare(struct engine *e, struct fault *f)
         TRY(record_spool(e, facts.spool != NULL, f));
     TRY(again_tables(e, f));
     TRY(load(e, f));
+    TRY(touched_new(e->state_dir, e->store, e->journal, e->registry, &e->touched, f));
     return start_threads(e, &facts, f);
 }
 

@@ -153,7 +153,7 @@ static enum err check_threads(struct engine *e, struct fault *f)
 
 static enum err start_guest(struct engine *e, struct fault *f)
 {
-    struct engine_hand hand = {.config = e->config, .store = e->store, .registry = e->registry, .apply = e->apply, .journal = e->journal, .ddl = e->ddl,
+    struct engine_hand hand = {.config = e->config, .store = e->store, .registry = e->registry, .apply = e->apply, .touched = e->touched, .journal = e->journal, .ddl = e->ddl,
                                .want_sequences = &e->want_sequences};
 
     return e->guest_state == NULL ? e->guest->start(&hand, &e->guest_state, f) : ERR_OK;

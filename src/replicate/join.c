@@ -29,6 +29,7 @@ struct join {
     struct router_state *router;
     struct spool *spool;
     struct apply *apply;
+    struct touched *touched;
     struct journal *journal;
     pthread_t thread;
     pthread_mutex_t lock;
@@ -171,6 +172,14 @@ static enum err note(struct join *j, enum event_kind kind, size_t tables, struct
     return err;
 }
 
+/* A comparison made before knows nothing of their rows. */
+static void touch_tables(struct join *j)
+{
+    for (size_t i = 0; i < j->registry->count; i++)
+        if (in_pass(j, &j->registry->tables[i]))
+            touched_table(j->touched, &j->registry->tables[i]);
+}
+
 /* The end: the dispatcher stands at P; what is left of the spool is little. */
 static enum err finish(struct join *j, struct store_lane *lane, struct spool_cursor *cursor, const uint32_t *oids, size_t count, uint64_t *seq, struct lsn *ret_at, struct fault *f)
 {
@@ -181,6 +190,8 @@ static enum err finish(struct join *j, struct store_lane *lane, struct spool_cur
         return fault_set(f, ERR_INTERRUPTED, "stopped");
     err = drain(j, lane, cursor, seq, f);
     at = lsn_max(at, j->spool->ops->end(j->spool));
+    if (err == ERR_OK)
+        touch_tables(j);
     if (err == ERR_OK)
         err = j->store->ops->lane_join(lane, oids, count, at, f);
     if (err == ERR_OK)
@@ -339,7 +350,7 @@ static void *join_thread(void *arg)
     return NULL;
 }
 
-enum err join_start(struct store *s, struct registry *r, struct router_state *router, struct spool *spool, struct apply *apply, struct journal *journal, struct join **ret, struct fault *f)
+enum err join_start(struct store *s, struct registry *r, struct router_state *router, struct spool *spool, struct apply *apply, struct touched *touched, struct journal *journal, struct join **ret, struct fault *f)
 {
     struct join *j = mem_alloc(sizeof *j);
 
@@ -349,6 +360,7 @@ enum err join_start(struct store *s, struct registry *r, struct router_state *ro
     j->router = router;
     j->spool = spool;
     j->apply = apply;
+    j->touched = touched;
     j->journal = journal;
     pthread_mutex_init(&j->lock, NULL);
     ENSURE(pthread_create(&j->thread, NULL, join_thread, j) == 0);

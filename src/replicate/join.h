@@ -15,7 +15,7 @@ struct join_facts {
 };
 
 /* Starts the thread; it ends when every table has joined. */
-MUST_USE enum err join_start(struct store *s, struct registry *r, struct router_state *router, struct spool *spool, struct apply *apply, struct journal *j, struct join **ret,
+MUST_USE enum err join_start(struct store *s, struct registry *r, struct router_state *router, struct spool *spool, struct apply *apply, struct touched *touched, struct journal *j, struct join **ret,
                              struct fault *f);
 enum err join_check(struct join *j, struct fault *f);
 void join_facts(struct join *j, struct join_facts *ret);

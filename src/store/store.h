@@ -168,6 +168,12 @@ struct row_plan {
     uint16_t keys;              /* 0: the table has none */
 };
 
+/* Which rows of a table are read; all zero: all of them. */
+struct row_part {
+    const char *const *keys; /* count times as many texts as the plan has keys; a key that comes twice is one */
+    size_t count;
+};
+
 struct watch { /* what the watcher sees of both sides; refreshed by watcher_poll */
     struct lsn source_now;      /* the source's position in its log */
     struct lsn target_now;      /* insert position of the target's log ... */
@@ -331,7 +337,8 @@ struct store_ops {
     enum err (*rows_begin)(struct store_rows *r, struct store_cutter *c, struct fault *f);
     void (*rows_end)(struct store_rows *r);
     /* Every row, in COPY's binary form. *stop: ERR_INTERRUPTED, and the connection must then be closed. */
-    enum err (*rows_read)(struct store_rows *r, const struct table *t, const struct row_plan *plan, struct copy_rows *into, _Atomic bool *stop, struct fault *f);
+    enum err (*rows_read)(struct store_rows *r, const struct table *t, const struct row_plan *plan, const struct row_part *part, struct copy_rows *into, _Atomic bool *stop,
+                          struct fault *f);
     /* The row (any of them) whose first `fields` columns of the plan are these, as text by column, NULL for NULL; *ret NULL: none. In the arena. */
     enum err (*rows_find)(struct store_rows *r, const struct table *t, const struct row_plan *plan, uint16_t fields, const char *values, struct arena *a, const char *const **ret,
                           struct fault *f);

@@ -11,19 +11,13 @@ static const struct column *same_name(const struct table *t, const char *name)
     return NULL;
 }
 
-/* A key tells rows apart only where the server keeps it unique: not the whole row of a table without one. */
-static bool has_key(const struct table *t)
-{
-    return t->identity != IDENTITY_FULL && t->identity_index != NULL;
-}
-
 static void add_columns(struct row_plan *plan, const struct table *source, const struct table *target, bool keys, struct buf *missing)
 {
     for (uint16_t i = 0; i < source->column_count; i++) {
         const struct column *c = &source->columns[i];
         const struct column *other = same_name(target, c->name);
 
-        if ((has_key(source) && c->key) != keys)
+        if ((table_has_key(source) && c->key) != keys)
             continue;
         if (other == NULL) {
             buf_addf(missing, "%s%s", missing->len > 0 ? ", " : "", c->name);

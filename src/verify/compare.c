@@ -99,7 +99,7 @@ static enum err read_all(struct worker *w, enum err (*each)(void *ctx, const str
 {
     w->into.each = each;
     w->into.ctx = w;
-    return w->room->job->store->ops->rows_read(w->rows, own_table(w), &w->table->plan, &w->into, &w->room->stop, f);
+    return w->room->job->store->ops->rows_read(w->rows, own_table(w), &w->table->plan, &w->table->part, &w->into, &w->room->stop, f);
 }
 
 static enum err find_rows(struct worker *w, struct fault *f)
@@ -223,8 +223,9 @@ static struct compared *await_table(struct worker *w, enum phase *ret_phase)
         s->halves[w->side] = HALF_DOING;
         if (s->phase == PHASE_TALLY && s->tallies[0] == NULL) {
             s->began_us = world_mono_us();
-            s->tallies[0] = tally_new(t->source->rows);
-            s->tallies[1] = tally_new(t->source->rows);
+            double rows = t->part.count > 0 ? (double)t->part.count : t->source->rows;
+            s->tallies[0] = tally_new(rows);
+            s->tallies[1] = tally_new(rows);
         }
         *ret_phase = s->phase;
     }

@@ -24,6 +24,7 @@ struct compared {
     const struct table *target;
     const char *remark;          /* what of it is not compared, or NULL */
     struct row_plan plan;
+    struct row_part part;        /* the rows that are compared; all zero: all */
     /* the outcome, once done */
     bool done;
     const char *failed;          /* a server would not give its rows, and why; NULL: they were compared */

@@ -229,8 +229,7 @@ static void give_up(struct run *r, struct compared *tables, size_t count, const 
         }
 }
 
-/* A comparison that cannot be made is no reason for the engine to stop: a table that was dropped meanwhile, a right that was taken. */
-static bool is_for_now(enum err err)
+bool verify_is_for_now(enum err err)
 {
     return err == ERR_BUSY || err == ERR_SOURCE_SQL || err == ERR_TARGET_SQL || err == ERR_RIGHT_MISSING;
 }
@@ -269,7 +268,7 @@ static enum err compare_group(struct run *r, struct compared *tables, size_t cou
         fault_clear(f);
         err = one_cut(r, tables, wanted_last(tables, count), &why, f);
         atomic_store(&r->v->rows, r->rows); /* of what was read in vain nobody is told */
-        if (is_for_now(err)) {
+        if (verify_is_for_now(err)) {
             verify_say(r->v, f->why);
             why = f->why;
         } else if (err != ERR_OK) {

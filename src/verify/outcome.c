@@ -51,10 +51,31 @@ static bool is_empty(const json_t *o, const char *list)
     return json_array_size(json_object_get(o, list)) == 0;
 }
 
+static void judge(json_t *o)
+{
+    const json_t *self_test = json_object_get(o, "self_test");
+
+    json_object_set_new(o, "differences", json_integer(sum(json_object_get(o, "differing"))));
+    json_object_set_new(o, "clean", json_boolean(is_empty(o, "differing") && is_empty(o, "unverifiable") && is_empty(o, "objects") &&
+                                                 json_equal(json_object_get(self_test, "planted"), json_object_get(self_test, "found"))));
+}
+
+/* Those that are due still when these have been compared. */
+static json_t *still_due(const json_t *before, const json_t *names)
+{
+    json_t *due = json_array();
+    const json_t *one;
+    size_t i;
+
+    json_array_foreach(json_object_get(before, "due"), i, one)
+        if (!outcome_names(names, json_string_value(one)))
+            json_array_append_new(due, json_deep_copy(one));
+    return due;
+}
+
 json_t *outcome_merge(const json_t *before, const json_t *names, const json_t *now)
 {
     json_t *o = json_deep_copy(now);
-    const json_t *self_test = json_object_get(now, "self_test");
 
     json_object_set_new(o, "whole", json_boolean(names == NULL || json_is_true(json_object_get(before, "whole"))));
     if (names == NULL || before == NULL)
@@ -65,8 +86,19 @@ json_t *outcome_merge(const json_t *before, const json_t *names, const json_t *n
     json_object_set_new(o, "not_compared", json_deep_copy(json_object_get(before, "not_compared")));
     json_object_set_new(o, "at_us", json_deep_copy(json_object_get(before, "at_us")));
     json_object_set_new(o, "rows", json_deep_copy(json_object_get(before, "rows")));
-    json_object_set_new(o, "differences", json_integer(sum(json_object_get(o, "differing"))));
-    json_object_set_new(o, "clean", json_boolean(is_empty(o, "differing") && is_empty(o, "unverifiable") && is_empty(o, "objects") &&
-                                                 json_equal(json_object_get(self_test, "planted"), json_object_get(self_test, "found"))));
+    json_object_set_new(o, "due", still_due(before, names));
+    judge(o);
+    return o;
+}
+
+json_t *outcome_stay(const json_t *before, json_t *differing, const json_t *due)
+{
+    json_t *o = json_deep_copy(before);
+
+    json_object_set_new(o, "differing", json_array());
+    json_array_extend(json_object_get(o, "differing"), json_object_get(before, "differing"));
+    json_array_extend(json_object_get(o, "differing"), differing);
+    json_object_set_new(o, "due", json_deep_copy(due));
+    judge(o);
     return o;
 }

@@ -178,6 +178,15 @@ static void run_fini(struct run *r)
     pthread_mutex_unlock(&r->v->lock);
 }
 
+/* What is touched while all is compared, and after. Without it the comparison is as good, and stays what it is. */
+static void note_from_now(struct verify *v)
+{
+    struct fault why = {0};
+
+    if (!touched_stands(v->hand.touched) && touched_begin(v->hand.touched, &why) != ERR_OK)
+        log_fault(LOG_WARN, v->hand.store->name, &why);
+}
+
 static enum err begin(struct verify *v, const char *table, struct run *r, struct fault *f)
 {
     json_t *before = NULL;
@@ -185,6 +194,8 @@ static enum err begin(struct verify *v, const char *table, struct run *r, struct
 
     TRY(verify_report(v->hand.journal, v->hand.store->name, r->id, &before, f));
     err = read_names(r, table, f);
+    if (err == ERR_OK && r->does == VERIFY_COMPARE && r->names == NULL && json_array_size(json_object_get(before, "tables")) == 0)
+        note_from_now(v);
     if (err == ERR_OK)
         err = carry_out(r, before, f);
     if (err == ERR_REPAIR_PLAN)
@@ -210,8 +221,11 @@ static enum err look(struct verify *v, struct fault *f)
     enum err err;
 
     TRY(verify_asked(v->hand.journal, v->hand.store->name, a, &r.id, &r.does, &table, f));
-    if (r.id == NULL || schema_pending(v))
+    if (schema_pending(v))
         return ERR_OK;
+    if (r.id == NULL)
+        return stay_turn(v, f);
+    stay_rest(v);
     r.unverifiable = json_array();
     r.objects = json_array();
     r.differing = json_array();
@@ -274,8 +288,11 @@ static void status(void *guest, json_t *o)
     struct verify *v = guest;
 
     pthread_mutex_lock(&v->lock);
-    if (v->outcome != NULL)
-        json_object_set(o, "verified", v->outcome);
+    if (v->outcome != NULL) {
+        json_t *verified = json_copy(v->outcome);
+        stay_status(v, verified);
+        json_object_set_new(o, "verified", verified);
+    }
     if (v->running)
         json_object_set_new(o, "verifying", json_pack("{s:s, s:I, s:I, s:I, s:f, s:f}", "doing", v->doing, "tables_done", (json_int_t)v->tables_done, "tables_total",
                                                       (json_int_t)v->tables_total, "rows_done", (json_int_t)atomic_load(&v->rows), "rows_expected", v->rows_expected, "seconds",
@@ -291,6 +308,7 @@ static void stop(void *guest)
         return;
     atomic_store(&v->stop, true);
     pthread_join(v->thread, NULL);
+    stay_rest(v);
     pthread_mutex_destroy(&v->lock);
     json_decref(v->outcome);
     free(v);

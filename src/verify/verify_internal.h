@@ -9,6 +9,19 @@
 #include "verify/compare.h"
 #include "verify/verify.h"
 
+struct stay { /* of stay.c */
+    struct store_cutter *cutter; /* NULL: at rest */
+    struct store_lane *lane;
+    int64_t next_us;             /* monotonic: the next round, */
+    int64_t large_us;            /* and the next one with a large table */
+    int64_t patience_us;         /* until the next try, while nothing comes of it */
+    /* under the lock */
+    int64_t at_us;               /* wall clock: all that was touched up to then is compared, but for what is due; 0: not yet */
+    uint64_t keys;               /* compared by this engine */
+    uint64_t rounds;
+    char why[256];               /* it does not go on; "" if it does */
+};
+
 struct verify {
     struct engine_hand hand;
     pthread_t thread;
@@ -22,7 +35,8 @@ struct verify {
     _Atomic uint64_t rows;
     double rows_expected;
     int64_t began_us;
-    json_t *outcome;         /* of the last comparison; NULL: none yet */
+    json_t *outcome;         /* of the last comparison; NULL: none yet. Written by the thread alone */
+    struct stay stay;
 };
 
 /* One request, being carried out. */
@@ -51,7 +65,16 @@ void verify_say(struct verify *v, const char *text);
 /* Takes o. */
 MUST_USE enum err verify_append(struct run *r, enum event_kind kind, json_t *o, struct fault *f);
 
+/* stay.c; by the thread, while nothing is asked for. */
+MUST_USE enum err stay_turn(struct verify *v, struct fault *f);
+/* Gives up what it holds between two rounds. */
+void stay_rest(struct verify *v);
+/* Under the lock. */
+void stay_status(const struct verify *v, json_t *verified);
+
 /* groups.c */
+/* A comparison that cannot be made is no reason for the engine to stop: a table that was dropped meanwhile, a right that was taken. */
+bool verify_is_for_now(enum err err);
 /* How many of the run's tables are our own, at the beginning of the list: the scratch table of the self-test. */
 size_t verify_own_tables(const struct run *r);
 /* Those the run is about, the largest first; what an engine before us compared for it (before) stands. */

@@ -54,16 +54,44 @@ static void test_some(void **state)
            " \"unverifiable\": [], \"objects\": [], \"not_compared\": []}",
            "[\"a.b\"]", CLEAN,
            "{\"whole\": true, \"clean\": false, \"at_us\": 1, \"rows\": 100, \"differences\": 2, \"differing\": [{\"table\": \"a.c\", \"differences\": 2}], \"unverifiable\": [], \"objects\": [],"
-           " \"not_compared\": [], " TESTED "}");
+           " \"not_compared\": [], \"due\": [], " TESTED "}");
     /* the last of them gone, it is clean; named without its schema, too */
     expect("{\"whole\": true, \"clean\": false, \"at_us\": 1, \"rows\": 100, \"differences\": 1, \"differing\": [{\"table\": \"a.b\", \"differences\": 1}],"
            " \"unverifiable\": [{\"object\": \"a.b\", \"why\": \"x\"}], \"objects\": [], \"not_compared\": []}",
            "[\"b\"]", CLEAN,
-           "{\"whole\": true, \"clean\": true, \"at_us\": 1, \"rows\": 100, \"differences\": 0, \"differing\": [], \"unverifiable\": [], \"objects\": [], \"not_compared\": [], " TESTED "}");
+           "{\"whole\": true, \"clean\": true, \"at_us\": 1, \"rows\": 100, \"differences\": 0, \"differing\": [], \"unverifiable\": [], \"objects\": [], \"not_compared\": [], \"due\": [], " TESTED "}");
     /* an index that is missing is not mended by rows */
     expect("{\"whole\": true, \"clean\": false, \"at_us\": 1, \"rows\": 100, \"differences\": 0, \"differing\": [], \"unverifiable\": [], \"objects\": [{\"object\": \"i\"}], \"not_compared\": []}",
            "[\"b\"]", CLEAN,
-           "{\"whole\": true, \"clean\": false, \"at_us\": 1, \"rows\": 100, \"differences\": 0, \"differing\": [], \"unverifiable\": [], \"objects\": [{\"object\": \"i\"}], \"not_compared\": [], " TESTED "}");
+           "{\"whole\": true, \"clean\": false, \"at_us\": 1, \"rows\": 100, \"differences\": 0, \"differing\": [], \"unverifiable\": [], \"objects\": [{\"object\": \"i\"}], \"not_compared\": [], \"due\": [], " TESTED "}");
+}
+
+static void test_stay(void **state)
+{
+    json_t *before = load("{\"whole\": true, \"clean\": true, \"at_us\": 1, \"rows\": 9, \"differences\": 0, \"differing\": [{\"table\": \"a.b\", \"differences\": 1}], \"unverifiable\": [], \"objects\": [],"
+                          " \"due\": [\"a.x\"], " TESTED "}");
+    json_t *found = load("[{\"table\": \"a.c\", \"differences\": 2}]");
+    json_t *due = load("[\"a.y\", \"a.z\"]");
+    json_t *wanted = load("{\"whole\": true, \"clean\": false, \"at_us\": 1, \"rows\": 9, \"differences\": 3, \"differing\": [{\"table\": \"a.b\", \"differences\": 1}, {\"table\": \"a.c\", \"differences\": 2}],"
+                          " \"unverifiable\": [], \"objects\": [], \"due\": [\"a.y\", \"a.z\"], " TESTED "}");
+    json_t *got = outcome_stay(before, found, due);
+    json_t *names;
+
+    (void)state;
+    assert_true(json_equal(got, wanted));
+    json_decref(wanted);
+    /* a person's comparison of one of those that are due: it is due no more */
+    wanted = load("[\"a.z\"]");
+    json_decref(before);
+    names = load("[\"y\"]");
+    before = outcome_merge(got, names, got);
+    assert_true(json_equal(json_object_get(before, "due"), wanted));
+    json_decref(before);
+    json_decref(got);
+    json_decref(found);
+    json_decref(names);
+    json_decref(due);
+    json_decref(wanted);
 }
 
 static void test_never_whole(void **state)
@@ -74,6 +102,6 @@ static void test_never_whole(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_whole), cmocka_unit_test(test_some), cmocka_unit_test(test_never_whole)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_whole), cmocka_unit_test(test_some), cmocka_unit_test(test_stay), cmocka_unit_test(test_never_whole)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -29,7 +29,8 @@ MUST_USE enum err pg_rows_open(struct store *s, enum store_side side, struct sto
 void pg_rows_close(struct store_rows *r);
 MUST_USE enum err pg_rows_begin(struct store_rows *r, struct store_cutter *c, struct fault *f);
 void pg_rows_end(struct store_rows *r);
-MUST_USE enum err pg_rows_read(struct store_rows *r, const struct table *t, const struct row_plan *plan, struct copy_rows *into, _Atomic bool *stop, struct fault *f);
+MUST_USE enum err pg_rows_read(struct store_rows *r, const struct table *t, const struct row_plan *plan, const struct row_part *part, struct copy_rows *into, _Atomic bool *stop,
+                               struct fault *f);
 MUST_USE enum err pg_rows_find(struct store_rows *r, const struct table *t, const struct row_plan *plan, uint16_t fields, const char *values, struct arena *a, const char *const **ret,
                                struct fault *f);
 MUST_USE enum err pg_rows_count(struct store_rows *r, const struct table *t, const struct row_plan *plan, uint16_t fields, const char *const *values, uint64_t *ret, struct fault *f);

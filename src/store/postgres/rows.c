@@ -15,6 +15,7 @@ struct store_rows {
     struct pg *pg;
     enum store_side side;
     bool in_full;        /* floating-point numbers, in this transaction */
+    bool by_index;       /* the planner was told to go by it, in this transaction */
     struct arena *arena; /* one call's life */
 };
 
@@ -49,6 +50,7 @@ enum err pg_rows_begin(struct store_rows *r, struct store_cutter *c, struct faul
 {
     arena_reset(r->arena);
     r->in_full = false;
+    r->by_index = false;
     return pg_execf(r->pg, NULL, f, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT %s; SET LOCAL lock_timeout = %d; SET LOCAL extra_float_digits = %d",
                     pg_quote_literal(r->arena, pg_cutter_snapshot(c, r->side)), CUT_LOCK_TIMEOUT_MS, pg_cutter_float_digits(c));
 }
@@ -66,15 +68,50 @@ static const struct column *of_side(const struct store_rows *r, const struct row
 
 /* --- all of them --- */
 
-static const char *copy_sql(struct store_rows *r, const struct table *t, const struct row_plan *plan)
+/* The first line gives the types. */
+static void add_keys(struct store_rows *r, struct buf *b, const struct row_plan *plan, const struct row_part *part)
+{
+    buf_adds(b, " WHERE EXISTS (SELECT FROM (VALUES ");
+    for (size_t i = 0; i < part->count; i++) {
+        buf_adds(b, i > 0 ? ", (" : "(");
+        for (uint16_t k = 0; k < plan->keys; k++) {
+            buf_addf(b, "%s%s", k > 0 ? ", " : "", pg_quote_literal(r->arena, part->keys[i * plan->keys + k]));
+            if (i == 0)
+                buf_addf(b, "::%s", of_side(r, &plan->columns[k])->type);
+        }
+        buf_addc(b, ')');
+    }
+    buf_adds(b, ") leat_keys (");
+    for (uint16_t k = 0; k < plan->keys; k++)
+        buf_addf(b, "%sk%u", k > 0 ? ", " : "", k);
+    buf_adds(b, ") WHERE ");
+    for (uint16_t k = 0; k < plan->keys; k++)
+        buf_addf(b, "%sleat_rows.%s %s leat_keys.k%u", k > 0 ? " AND " : "", pg_quote_ident(r->arena, of_side(r, &plan->columns[k])->name), plan->columns[k].target->equals, k);
+    buf_addc(b, ')');
+}
+
+static const char *copy_sql(struct store_rows *r, const struct table *t, const struct row_plan *plan, const struct row_part *part)
 {
     AUTO_BUF b = {0};
 
     buf_adds(&b, "COPY (SELECT ");
     for (uint16_t i = 0; i < plan->count; i++)
         buf_addf(&b, "%s%s%s", i > 0 ? ", " : "", pg_quote_ident(r->arena, of_side(r, &plan->columns[i])->name), plan->columns[i].as_text ? "::pg_catalog.text" : "");
-    buf_addf(&b, " FROM ONLY %s) TO STDOUT WITH (FORMAT binary)", t->qualified);
+    buf_addf(&b, " FROM ONLY %s leat_rows", t->qualified);
+    if (part->count > 0)
+        add_keys(r, &b, plan, part);
+    buf_adds(&b, ") TO STDOUT WITH (FORMAT binary)");
     return arena_strdup(r->arena, buf_cstr(&b));
+}
+
+/* Few rows of a table that may be large: the planner, which has never seen such a list, is not to read all of it. */
+static enum err by_index(struct store_rows *r, bool yes, struct fault *f)
+{
+    if (r->by_index == yes)
+        return ERR_OK;
+    r->by_index = yes;
+    return pg_exec(r->pg, yes ? "SET LOCAL enable_seqscan = off; SET LOCAL enable_mergejoin = off; SET LOCAL random_page_cost = 1"
+                              : "SET LOCAL enable_seqscan = on; SET LOCAL enable_mergejoin = on", NULL, f);
 }
 
 /* Until more of it is here. A server that says nothing is no reason not to stop. */
@@ -111,14 +148,16 @@ static enum err pour(struct store_rows *r, struct copy_rows *into, _Atomic bool 
     }
 }
 
-enum err pg_rows_read(struct store_rows *r, const struct table *t, const struct row_plan *plan, struct copy_rows *into, _Atomic bool *stop, struct fault *f)
+enum err pg_rows_read(struct store_rows *r, const struct table *t, const struct row_plan *plan, const struct row_part *part, struct copy_rows *into, _Atomic bool *stop,
+                      struct fault *f)
 {
     AUTO_RESULT *end = NULL;
     const char *sql;
 
     arena_reset(r->arena);
     copy_rows_reset(into);
-    sql = copy_sql(r, t, plan);
+    sql = copy_sql(r, t, plan, part);
+    TRY(by_index(r, part->count > 0, f));
     TRY(pg_exec(r->pg, sql, NULL, f));
     TRY(pour(r, into, stop, f));
     end = PQgetResult(r->pg->conn);
