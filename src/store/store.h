@@ -172,6 +172,11 @@ struct row_plan {
 struct row_part {
     const char *const *keys; /* count times as many texts as the plan has keys; a key that comes twice is one */
     size_t count;
+    bool ranged;             /* by the key's first column: from <= it < to, in an order that is the same on both sides; */
+    const char *from;        /* NULL: from the first on */
+    const char *to;          /* NULL: to the last */
+    int64_t from_page;       /* of the heap; */
+    int64_t to_page;         /* 0: to its end */
 };
 
 struct watch { /* what the watcher sees of both sides; refreshed by watcher_poll */
@@ -318,6 +323,8 @@ struct store_ops {
     /* Commits a mark on the source whose note is `note`. */
     enum err (*cutter_mark)(struct store_cutter *c, const char *note, struct fault *f);
     enum err (*cutter_target)(struct store_cutter *c, const struct table *const *tables, size_t count, struct fault *f);
+    /* Whether parts of a table can be read by ranges of pages there, without reading all of it. */
+    bool (*cutter_by_pages)(const struct store_cutter *c, enum store_side side);
     /* The last entry of the divergence ledger that the target's snapshot sees; 0: none. */
     enum err (*cutter_ledger)(struct store_cutter *c, int64_t *ret_last, struct fault *f);
     /* The tables of that side on which somebody waits for the locks held here: their oids, at most `size`. */
@@ -342,6 +349,10 @@ struct store_ops {
     /* The row (any of them) whose first `fields` columns of the plan are these, as text by column, NULL for NULL; *ret NULL: none. In the arena. */
     enum err (*rows_find)(struct store_rows *r, const struct table *t, const struct row_plan *plan, uint16_t fields, const char *values, struct arena *a, const char *const **ret,
                           struct fault *f);
+    /* At most `most` texts of the key's first column that divide the part (ranged, or all) of a table into ranges of about as many rows, in their order; of
+     * the source. *ret_count 0: it has no order that is the same on both sides, or there is nothing to divide. In the arena. */
+    enum err (*rows_bounds)(struct store_rows *r, const struct table *t, const struct row_plan *plan, const struct row_part *part, size_t most, struct arena *a, const char ***ret,
+                            size_t *ret_count, struct fault *f);
     /* How many rows have these texts (NULL: NULL) in the first `fields` columns of the plan. */
     enum err (*rows_count)(struct store_rows *r, const struct table *t, const struct row_plan *plan, uint16_t fields, const char *const *values, uint64_t *ret, struct fault *f);
 

@@ -2,7 +2,8 @@
  *
  * Invariants
  *  1. A table is done only when both sides were read to their end, in every phase it went through, under one pair of snapshots.
- *  2. A side is at most AHEAD tables before the other: tallies that wait for their other half are bounded. */
+ *  2. A side is at most AHEAD tables before the other: tallies that wait for their other half are bounded.
+ *  3. The shares of a half are pages of one snapshot, none in two of them, the last without an end: their tallies add up to the table's. */
 #include "verify/compare.h"
 
 #include <poll.h>
@@ -18,11 +19,19 @@
 #define MOST_WANTED 64
 
 enum phase { PHASE_TALLY, PHASE_SIFT, PHASE_FIND, PHASE_DONE };
-enum half { HALF_TODO, HALF_DOING, HALF_DONE };
+#define SHARE_BYTES ((int64_t)64 << 20)
+#define PAGE_BYTES 8192
+
+struct half { /* of a phase: one side of a table, in shares of its pages */
+    int shares;
+    int given;
+    int done;
+};
 
 struct compared_state {
     enum phase phase;
-    enum half halves[2];
+    struct half halves[2];
+    int doing; /* workers at it */
     struct tally *tallies[2];
     uint8_t *differs;
     struct sift *sift;
@@ -38,6 +47,7 @@ struct room {
     struct compared_state *states;
     size_t first; /* the first table that is not done */
     bool over;
+    bool late;
     _Atomic bool stop;
     struct fault fault;
 };
@@ -49,6 +59,9 @@ struct worker {
     struct store_rows *rows;
     struct copy_rows into;
     struct compared *table; /* being read */
+    int share;
+    int shares;
+    struct tally *tally;    /* of this share; the half's own if there is but one */
     uint64_t read;
 };
 
@@ -68,7 +81,7 @@ static enum err tally_row(void *ctx, const struct copy_row *row, struct fault *f
     if (row->count != w->table->plan.count)
         return fault_set(f, ERR_PROTOCOL, "a row of %u columns where %u were asked for", row->count, w->table->plan.count);
     s = seal_row(row, w->table->plan.keys);
-    tally_add(w->table->state->tallies[w->side], &s);
+    tally_add(w->tally, &s);
     count_row(w);
     return ERR_OK;
 }
@@ -95,11 +108,45 @@ static const struct table *own_table(const struct worker *w)
     return w->side == STORE_SOURCE ? w->table->source : w->table->target;
 }
 
+/* About as many on either side; the last share takes what there is more. */
+static int64_t pages_of(const struct compared *t)
+{
+    return t->source->pages > 0 ? t->source->pages : t->source->bytes / PAGE_BYTES;
+}
+
 static enum err read_all(struct worker *w, enum err (*each)(void *ctx, const struct copy_row *row, struct fault *f), struct fault *f)
 {
+    struct row_part part = w->table->part;
+
+    if (w->shares > 1) {
+        int64_t pages = pages_of(w->table);
+        part.from_page = pages * w->share / w->shares;
+        part.to_page = w->share + 1 < w->shares ? pages * (w->share + 1) / w->shares : 0;
+    }
     w->into.each = each;
     w->into.ctx = w;
-    return w->room->job->store->ops->rows_read(w->rows, own_table(w), &w->table->plan, &w->table->part, &w->into, &w->room->stop, f);
+    return w->room->job->store->ops->rows_read(w->rows, own_table(w), &w->table->plan, &part, &w->into, &w->room->stop, f);
+}
+
+static enum err tally_all(struct worker *w, struct fault *f)
+{
+    struct tally *whole = w->table->state->tallies[w->side];
+    enum err err;
+
+    if (w->shares == 1) {
+        w->tally = whole;
+        return read_all(w, tally_row, f);
+    }
+    w->tally = tally_like(whole);
+    err = read_all(w, tally_row, f);
+    if (err == ERR_OK) {
+        pthread_mutex_lock(&w->room->sifting);
+        tally_merge(whole, w->tally);
+        pthread_mutex_unlock(&w->room->sifting);
+    }
+    tally_free(w->tally);
+    w->tally = NULL;
+    return err;
 }
 
 static enum err find_rows(struct worker *w, struct fault *f)
@@ -125,7 +172,7 @@ static enum err find_rows(struct worker *w, struct fault *f)
 static enum err run_half(struct worker *w, enum phase phase, struct fault *f)
 {
     if (phase == PHASE_TALLY)
-        return read_all(w, tally_row, f);
+        return tally_all(w, f);
     if (phase == PHASE_SIFT)
         return read_all(w, sift_row, f);
     return find_rows(w, f);
@@ -182,12 +229,29 @@ static enum phase after_sift(struct room *room, struct compared *t)
     return PHASE_FIND;
 }
 
+static int shares_of(const struct room *room, const struct compared *t, enum store_side side)
+{
+    int64_t n = pages_of(t) * PAGE_BYTES / SHARE_BYTES;
+
+    if (t->part.count > 0 || t->part.ranged || n <= 1 || !room->job->store->ops->cutter_by_pages(room->job->cutter, side))
+        return 1;
+    return n < room->job->pairs ? (int)n : room->job->pairs;
+}
+
+static void set_shares(const struct room *room, struct compared *t)
+{
+    struct compared_state *s = t->state;
+
+    for (int side = 0; side < 2; side++)
+        s->halves[side] = (struct half){.shares = s->phase == PHASE_DONE ? 0 : s->phase == PHASE_FIND ? 1 : shares_of(room, t, side)};
+}
+
 static void take_on(struct room *room, struct compared *t)
 {
     struct compared_state *s = t->state;
 
     s->phase = t->failed != NULL ? finish(t) : s->phase == PHASE_TALLY ? after_tally(t) : s->phase == PHASE_SIFT ? after_sift(room, t) : finish(t);
-    s->halves[0] = s->halves[1] = s->phase == PHASE_DONE ? HALF_DONE : HALF_TODO;
+    set_shares(room, t);
     while (room->first < room->job->count && room->job->tables[room->first].done)
         room->first++;
     room->over = room->over || room->first == room->job->count;
@@ -202,7 +266,7 @@ static struct compared *choose(struct worker *w)
 
     for (size_t i = room->first; i < room->job->count && i < room->first + AHEAD; i++) {
         struct compared *t = &room->job->tables[i];
-        if (!t->done && t->failed == NULL && t->state->halves[w->side] == HALF_TODO)
+        if (!t->done && t->failed == NULL && t->state->halves[w->side].given < t->state->halves[w->side].shares)
             return t;
     }
     return NULL;
@@ -220,7 +284,9 @@ static struct compared *await_table(struct worker *w, enum phase *ret_phase)
         t = NULL;
     if (t != NULL) {
         struct compared_state *s = t->state;
-        s->halves[w->side] = HALF_DOING;
+        w->share = s->halves[w->side].given++;
+        w->shares = s->halves[w->side].shares;
+        s->doing++;
         if (s->phase == PHASE_TALLY && s->tallies[0] == NULL) {
             s->began_us = world_mono_us();
             double rows = t->part.count > 0 ? (double)t->part.count : t->source->rows;
@@ -250,8 +316,9 @@ static void half_done(struct worker *w)
     struct compared_state *s = w->table->state;
 
     pthread_mutex_lock(&room->lock);
-    s->halves[w->side] = HALF_DONE;
-    if (s->halves[!w->side] == HALF_DONE || w->table->failed != NULL)
+    s->halves[w->side].done++;
+    s->doing--;
+    if (w->table->failed != NULL ? s->doing == 0 : s->halves[0].done == s->halves[0].shares && s->halves[1].done == s->halves[1].shares)
         take_on(room, w->table);
     pthread_cond_broadcast(&room->moved);
     pthread_mutex_unlock(&room->lock);
@@ -262,7 +329,7 @@ static bool is_of_the_table(enum err err)
     return err == ERR_SOURCE_SQL || err == ERR_TARGET_SQL || err == ERR_RIGHT_MISSING;
 }
 
-/* The server refused this table: it is told as such, and the others go on, in a new transaction under the same snapshot. The other side
+/* The server refused this table: it is told as such, and the others go on, in a new transaction under the same snapshot. Others
  * may be at it still: whoever comes last ends it. */
 static enum err leave_table(struct worker *w, const struct fault *why, struct fault *f)
 {
@@ -272,8 +339,7 @@ static enum err leave_table(struct worker *w, const struct fault *why, struct fa
     pthread_mutex_lock(&room->lock);
     if (w->table->failed == NULL)
         w->table->failed = arena_strdup(room->job->arena, why->why);
-    s->halves[w->side] = HALF_DONE;
-    if (s->halves[!w->side] != HALF_DOING)
+    if (--s->doing == 0)
         take_on(room, w->table);
     pthread_cond_broadcast(&room->moved);
     pthread_mutex_unlock(&room->lock);
@@ -360,6 +426,7 @@ static enum err mind(struct room *room, const char **ret_why, struct fault *f)
         if (atomic_load(c->store->stop) || atomic_load(c->stop))
             return fault_set(f, ERR_INTERRUPTED, "stopped");
         if (in_the_way || world_mono_us() > c->until_us) {
+            room->late = !in_the_way;
             *ret_why = in_the_way ? "somebody waits for a lock on a table" : "the snapshots are as old as limits.snapshot_age allows";
             return ERR_OK;
         }
@@ -392,8 +459,9 @@ static enum err run(struct room *room, const char **ret_why, struct fault *f)
 }
 
 /* What was begun and not brought to its end is as it was before. */
-static void forget_undone(struct compared *t)
+static void forget_undone(struct compared *t, bool late)
 {
+    t->too_long = late && !t->done && t->state->began_us != 0;
     drop_state(t->state);
     t->state = NULL;
     if (t->done)
@@ -410,14 +478,16 @@ enum err compare_run(struct compare *c, const char **ret_why, struct fault *f)
 
     *ret_why = NULL;
     room.states = mem_alloc((c->count + 1) * sizeof *room.states);
-    for (size_t i = 0; i < c->count; i++)
+    for (size_t i = 0; i < c->count; i++) {
         c->tables[i].state = &room.states[i];
+        set_shares(&room, &c->tables[i]);
+    }
     while (room.first < c->count && c->tables[room.first].done)
         room.first++;
     if (room.first < c->count)
         err = run(&room, ret_why, f);
     for (size_t i = 0; i < c->count; i++)
-        forget_undone(&c->tables[i]);
+        forget_undone(&c->tables[i], room.late);
     free(room.states);
     return err;
 }

@@ -34,6 +34,9 @@ struct compared {
     struct named_row *named;
     size_t named_count;
     int64_t us;
+    bool too_long;               /* it was begun, and not over in time */
+    int late;                    /* how often, since it could be divided no further */
+    struct ranges *ranges;       /* of ranges.c; NULL: all of part at once */
     bool wanted;                 /* somebody waited for our lock on it: it is compared after the others */
     /* the comparer's own */
     struct compared_state *state;

@@ -5,6 +5,7 @@
 #include "base/world.h"
 #include "verify/columns.h"
 #include "verify/outcome.h"
+#include "verify/ranges.h"
 #include "verify/report.h"
 #include "verify/selftest.h"
 #include "verify/verify_internal.h"
@@ -12,6 +13,7 @@
 #define TABLES_A_CUT 200
 #define PATIENCE_US ((int64_t)600000000) /* for a cut, or a lock, before a table is given up */
 #define TABLES_WITH_ROWS 50              /* in one event: it is bounded */
+#define LATE_MOST 3                      /* cuts that were too short for a table that cannot be divided */
 #define AGAIN_US ((int64_t)500000)
 
 /* --- which tables --- */
@@ -153,7 +155,7 @@ static enum err settle(struct run *r, const struct compared *tables, size_t coun
     enum err err = ERR_OK;
 
     for (size_t i = 0; i < count; i++)
-        if (!is_own(r, &tables[i]) && tables[i].done && tables[i].us >= 0 && tables[i].failed == NULL && tables[i].differences == 0) {
+        if (!is_own(r, &tables[i]) && tables[i].done && tables[i].us >= 0 && tables[i].failed == NULL && tables[i].differences == 0 && tables[i].ranges == NULL) {
             AUTO_CHARS *name = report_name(tables[i].source);
             json_array_append_new(names, json_string(name));
         }
@@ -178,7 +180,28 @@ static void forget_cut(struct compared *tables, size_t count)
         }
 }
 
-static enum err one_cut(struct run *r, struct compared *tables, size_t count, const char **ret_why, struct fault *f)
+/* What was compared in ranges goes on with the next; what took too long is divided. True: something came of it. */
+static enum err mind_ranges(struct compare *c, bool *ret_moved, struct fault *f)
+{
+    for (size_t i = 0; i < c->count; i++) {
+        bool divided = false;
+        if (c->tables[i].too_long)
+            TRY(ranges_divide(c, &c->tables[i], &divided, f));
+        if (c->tables[i].late >= LATE_MOST) {
+            c->tables[i].failed = "it takes longer than limits.snapshot_age, and has no key in whose order it could be compared in parts";
+            c->tables[i].done = true;
+        }
+        *ret_moved = *ret_moved || divided;
+    }
+    for (size_t i = 0; i < c->count; i++) /* from here on nothing fails: what is taken in stays */
+        if (c->tables[i].ranges != NULL && c->tables[i].us >= 0) {
+            *ret_moved = *ret_moved || c->tables[i].done;
+            ranges_take(c, &c->tables[i]);
+        }
+    return ERR_OK;
+}
+
+static enum err one_cut(struct run *r, struct compared *tables, size_t count, const char **ret_why, bool *ret_moved, struct fault *f)
 {
     struct verify *v = r->v;
     struct cut_place place = {.store = v->hand.store, .apply = v->hand.apply, .lane = r->lane, .cutter = r->cutter, .stop = &v->stop};
@@ -198,6 +221,8 @@ static enum err one_cut(struct run *r, struct compared *tables, size_t count, co
     if (err == ERR_OK)
         err = compare_run(&compare, ret_why, f);
     v->hand.store->ops->cutter_end(r->cutter);
+    if (err == ERR_OK)
+        err = mind_ranges(&compare, ret_moved, f);
     if (err != ERR_OK)
         forget_cut(tables, count);
     TRY(err);
@@ -263,10 +288,11 @@ static enum err compare_group(struct run *r, struct compared *tables, size_t cou
     while (!all_done(tables, count)) {
         size_t before = r->v->tables_done;
         const char *why = NULL;
+        bool moved = false;
         enum err err;
 
         fault_clear(f);
-        err = one_cut(r, tables, wanted_last(tables, count), &why, f);
+        err = one_cut(r, tables, wanted_last(tables, count), &why, &moved, f);
         atomic_store(&r->v->rows, r->rows); /* of what was read in vain nobody is told */
         if (verify_is_for_now(err)) {
             verify_say(r->v, f->why);
@@ -274,7 +300,7 @@ static enum err compare_group(struct run *r, struct compared *tables, size_t cou
         } else if (err != ERR_OK) {
             return err;
         }
-        if (r->v->tables_done != before)
+        if (r->v->tables_done != before || moved)
             deadline = world_mono_us() + PATIENCE_US;
         else if (world_mono_us() > deadline)
             give_up(r, tables, count, why != NULL ? why : "it could not be compared");

@@ -37,16 +37,26 @@ struct sealed seal_row(const struct copy_row *row, uint16_t keys)
     return s;
 }
 
+static struct tally *of_size(uint32_t size)
+{
+    struct tally *t = mem_alloc(sizeof *t + size * sizeof t->slots[0]);
+
+    t->size = size;
+    return t;
+}
+
 struct tally *tally_new(double rows)
 {
     uint32_t size = TALLY_LEAST;
-    struct tally *t;
 
     while (size < TALLY_MOST && (rows < 0 || size * ROWS_A_BUCKET < rows))
         size *= 2;
-    t = mem_alloc(sizeof *t + size * sizeof t->slots[0]);
-    t->size = size;
-    return t;
+    return of_size(size);
+}
+
+struct tally *tally_like(const struct tally *t)
+{
+    return of_size(t->size);
 }
 
 void tally_free(struct tally *t)

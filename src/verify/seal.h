@@ -35,6 +35,7 @@ struct tally; /* TALLY_LEAST to TALLY_MOST buckets, a power of two */
 #define TALLY_LEAST 16u
 #define TALLY_MOST 65536u
 struct tally *tally_new(double rows); /* as many buckets as suit that many rows; < 0: not known */
+struct tally *tally_like(const struct tally *t); /* empty, of the same size */
 void tally_free(struct tally *t);
 AUTO_DEFINE(tally)
 uint32_t tally_size(const struct tally *t);

@@ -6,11 +6,13 @@ import time
 import pytest
 
 from follow import Scene
+from followed import DATABASE, Followed
+from proxy import Proxy
 from wait import wait_for
 
 
-def tables(answer):
-    return {t["table"]: t for t in answer["stores"][0]["tables"]}
+def tables(answer=None, store=None):
+    return {t["table"]: t for t in (store or answer["stores"][0])["tables"]}
 
 
 @pytest.mark.trap("P19")
@@ -94,3 +96,28 @@ def test_nobody_waits_for_a_comparison(server, migration):
         store = scene.leat.run("verify", check=2).json["stores"][0]
         assert [u["object"] for u in store["unverifiable"]] == ["public.emptied"] and store["differences"] == 0, store
         assert {(o["kind"], o["object"]) for o in store["objects"]} == {("constraint", "public.pgbench_tellers: pgbench_tellers_pkey"), ("index", "public.pgbench_tellers: pgbench_tellers_pkey")}, store
+
+
+LONG = """create table by_number (id int primary key, x text); insert into by_number select g, repeat('x', 90) from generate_series(1, 150000) g;
+          create table by_text (a text, b int, x text, primary key (a, b)); insert into by_text select md5((g / 2)::text), g, repeat('x', 60) from generate_series(1, 150000) g;
+          create table bare (x text); insert into bare select repeat('x', 400) from generate_series(1, 30000)"""
+
+
+def test_longer_than_a_snapshot_may_get_old(server, migration):
+    """In ranges of the key, each at a cut of its own, while it is written to; what cannot be divided is said, not left out."""
+    with Followed(server, migration, 15, 17, LONG) as f, Proxy(f.old.port) as slow:
+        f.leat = migration({DATABASE: (slow.dsn(f.dsns[0]), f.dsns[1])})
+        f.start()
+        f.leat.run("stop")
+        f.leat.config.write_text(f.leat.config.read_text() + "limits: {snapshot_age: 1s}\n")
+        slow.rate = 6_000_000   # bytes a second of each connection
+        f.start()
+        f.source("update by_number set id = id + 200000 where id % 10 = 0", "update by_text set x = 'y' where b % 5 = 0")
+        f.level()
+        f.new.sql("set session_replication_role = replica; update by_number set x = 'z' where id = 75001; delete from by_number where id = 3; insert into by_text values ('e', 1, '')", db=DATABASE)
+        store = f.leat.run("verify", check=2).json["stores"][0]
+        found = tables(store=store)
+        assert {n: (t["rows_source"], t["differences"]) for n, t in found.items() if n != "public.beat"} == {"public.by_number": (150000, 2), "public.by_text": (150000, 1)}, store
+        assert all("ranges of its key" in found[n]["remark"] for n in ("public.by_number", "public.by_text")), found
+        assert sorted(str(r["key"]) for t in found.values() for r in t.get("rows", [])) == ["{'a': 'e', 'b': '1'}", "{'id': '3'}", "{'id': '75001'}"], found
+        assert [(u["object"], "snapshot" in u["why"]) for u in store["unverifiable"]] == [("public.bare", True)], store["unverifiable"]

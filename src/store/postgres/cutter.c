@@ -119,6 +119,12 @@ const char *pg_cutter_snapshot(const struct store_cutter *c, enum store_side sid
     return c->sides[side].snapshot;
 }
 
+/* TID range scans came with 14; before, each range would read all of the table (P25). */
+bool pg_cutter_by_pages(const struct store_cutter *c, enum store_side side)
+{
+    return c->sides[side].pg->major >= 14;
+}
+
 int pg_cutter_float_digits(const struct store_cutter *c)
 {
     return (c->sides[STORE_SOURCE].pg->major < 12) != (c->sides[STORE_TARGET].pg->major < 12) ? 0 : 3;

@@ -18,6 +18,7 @@ MUST_USE enum err pg_cutter_in_the_way(struct store_cutter *c, enum store_side s
 MUST_USE enum err pg_cutter_objects(struct store_cutter *c, enum store_side side, struct arena *a, struct store_objects *ret, struct fault *f);
 MUST_USE enum err pg_cutter_left_out(struct store_cutter *c, struct arena *a, struct store_objects *ret, struct fault *f);
 MUST_USE enum err pg_cutter_sequences(struct store_cutter *c, enum store_side side, struct arena *a, struct store_sequence **ret, size_t *ret_count, struct fault *f);
+bool pg_cutter_by_pages(const struct store_cutter *c, enum store_side side);
 void pg_cutter_end(struct store_cutter *c);
 /* The snapshot's name on that side, for SET TRANSACTION SNAPSHOT. */
 const char *pg_cutter_snapshot(const struct store_cutter *c, enum store_side side);
@@ -33,6 +34,8 @@ MUST_USE enum err pg_rows_read(struct store_rows *r, const struct table *t, cons
                                struct fault *f);
 MUST_USE enum err pg_rows_find(struct store_rows *r, const struct table *t, const struct row_plan *plan, uint16_t fields, const char *values, struct arena *a, const char *const **ret,
                                struct fault *f);
+MUST_USE enum err pg_rows_bounds(struct store_rows *r, const struct table *t, const struct row_plan *plan, const struct row_part *part, size_t most, struct arena *a, const char ***ret,
+                                 size_t *ret_count, struct fault *f);
 MUST_USE enum err pg_rows_count(struct store_rows *r, const struct table *t, const struct row_plan *plan, uint16_t fields, const char *const *values, uint64_t *ret, struct fault *f);
 
 #endif

@@ -1,6 +1,7 @@
 /* store/postgres/rows.c — rows of one side under a cut's snapshot: all of a table by COPY, or one by its key. See cutter.h.
  *
  * A reader never waits long for a lock: who stands before it in the queue may itself wait for the lock that holds the cut (ERR_BUSY). */
+#include <inttypes.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -71,7 +72,7 @@ static const struct column *of_side(const struct store_rows *r, const struct row
 /* The first line gives the types. */
 static void add_keys(struct store_rows *r, struct buf *b, const struct row_plan *plan, const struct row_part *part)
 {
-    buf_adds(b, " WHERE EXISTS (SELECT FROM (VALUES ");
+    buf_adds(b, " AND EXISTS (SELECT FROM (VALUES ");
     for (size_t i = 0; i < part->count; i++) {
         buf_adds(b, i > 0 ? ", (" : "(");
         for (uint16_t k = 0; k < plan->keys; k++) {
@@ -90,6 +91,47 @@ static void add_keys(struct store_rows *r, struct buf *b, const struct row_plan 
     buf_addc(b, ')');
 }
 
+/* Built-in types whose order every major and every platform agrees on; text by its bytes. Their oids are the same everywhere. */
+static bool has_order(const struct row_column *c, const char **ret_collate)
+{
+    static const uint32_t plain[] = {16, 17, 20, 21, 23, 26, 1082, 1083, 1114, 1184, 1700, 2950};
+    static const uint32_t texts[] = {25, 1043};
+
+    *ret_collate = "";
+    for (size_t i = 0; i < sizeof plain / sizeof *plain; i++)
+        if (c->source->type_oid == plain[i])
+            return !c->as_text;
+    *ret_collate = " COLLATE \"C\"";
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        if (c->source->type_oid == texts[i])
+            return !c->as_text;
+    return false;
+}
+
+static void add_bound(struct store_rows *r, struct buf *b, const struct row_column *c, const char *operator, const char *bound)
+{
+    const char *collate;
+
+    ENSURE(has_order(c, &collate));
+    if (bound != NULL)
+        buf_addf(b, " AND %s%s OPERATOR(pg_catalog.%s) %s::%s", pg_quote_ident(r->arena, of_side(r, c)->name), collate, operator, pg_quote_literal(r->arena, bound), of_side(r, c)->type);
+}
+
+static void add_part(struct store_rows *r, struct buf *b, const struct row_plan *plan, const struct row_part *part)
+{
+    buf_adds(b, " WHERE true");
+    if (part->count > 0)
+        add_keys(r, b, plan, part);
+    if (part->ranged) {
+        add_bound(r, b, &plan->columns[0], ">=", part->from);
+        add_bound(r, b, &plan->columns[0], "<", part->to);
+    }
+    if (part->from_page > 0)
+        buf_addf(b, " AND ctid >= '(%" PRId64 ",0)'", part->from_page);
+    if (part->to_page > 0)
+        buf_addf(b, " AND ctid < '(%" PRId64 ",0)'", part->to_page);
+}
+
 static const char *copy_sql(struct store_rows *r, const struct table *t, const struct row_plan *plan, const struct row_part *part)
 {
     AUTO_BUF b = {0};
@@ -98,8 +140,7 @@ static const char *copy_sql(struct store_rows *r, const struct table *t, const s
     for (uint16_t i = 0; i < plan->count; i++)
         buf_addf(&b, "%s%s%s", i > 0 ? ", " : "", pg_quote_ident(r->arena, of_side(r, &plan->columns[i])->name), plan->columns[i].as_text ? "::pg_catalog.text" : "");
     buf_addf(&b, " FROM ONLY %s leat_rows", t->qualified);
-    if (part->count > 0)
-        add_keys(r, &b, plan, part);
+    add_part(r, &b, plan, part);
     buf_adds(&b, ") TO STDOUT WITH (FORMAT binary)");
     return arena_strdup(r->arena, buf_cstr(&b));
 }
@@ -165,6 +206,36 @@ enum err pg_rows_read(struct store_rows *r, const struct table *t, const struct 
         return pg_fault(r->pg, end, sql, f);
     PQclear(PQgetResult(r->pg->conn));
     return copy_rows_end(into, f);
+}
+
+/* --- where to divide --- */
+
+#define SAMPLE_BYTES 16e6
+
+enum err pg_rows_bounds(struct store_rows *r, const struct table *t, const struct row_plan *plan, const struct row_part *part, size_t most, struct arena *a, const char ***ret,
+                        size_t *ret_count, struct fault *f)
+{
+    AUTO_BUF b = {0};
+    AUTO_RESULT *res = NULL;
+    double percent = t->bytes > 0 ? 100 * SAMPLE_BYTES / (double)t->bytes : 100;
+    const char *collate;
+
+    arena_reset(r->arena);
+    *ret_count = 0;
+    if (plan->keys == 0 || !has_order(&plan->columns[0], &collate))
+        return ERR_OK;
+    buf_addf(&b, "SELECT leat_bounds.k::pg_catalog.text AS bound FROM (SELECT DISTINCT pg_catalog.unnest(pg_catalog.percentile_disc(ARRAY[");
+    for (size_t i = 1; i <= most; i++)
+        buf_addf(&b, "%s%.6f", i > 1 ? ", " : "", (double)i / (double)(most + 1));
+    buf_addf(&b, "]::pg_catalog.float8[]) WITHIN GROUP (ORDER BY %s%s)) AS k FROM ONLY %s leat_rows TABLESAMPLE SYSTEM (%.4f)", pg_quote_ident(r->arena, of_side(r, &plan->columns[0])->name), collate,
+             t->qualified, percent < 100 ? percent : 100.0);
+    add_part(r, &b, plan, part);
+    buf_addf(&b, ") leat_bounds WHERE leat_bounds.k IS NOT NULL ORDER BY leat_bounds.k%s", collate);
+    TRY(pg_exec(r->pg, buf_cstr(&b), &res, f));
+    *ret = arena_alloc(a, ((size_t)PQntuples(res) + 1) * sizeof **ret);
+    for (int i = 0; i < PQntuples(res); i++)
+        (*ret)[(*ret_count)++] = arena_strdup(a, PQgetvalue(res, i, 0));
+    return ERR_OK;
 }
 
 /* --- one of them --- */
