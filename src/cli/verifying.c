@@ -87,8 +87,9 @@ static void show_one(const char *store, const json_t *o)
     double rate = seconds > 0 ? rows / seconds : 0;
     char done[32];
     char a_second[32];
+    const char *governor = json_string_value(json_object_get(o, "governor"));
 
-    fprintf(stderr, "%s: %s, %lld of %lld tables, %s rows, %s rows/s", store, json_string_value(json_object_get(o, "doing")), (long long)json_integer_value(json_object_get(o, "tables_done")),
+    fprintf(stderr, "%s: %s%s%s, %lld of %lld tables, %s rows, %s rows/s", store, json_string_value(json_object_get(o, "doing")), governor != NULL && governor[0] != '\0' ? ", " : "", governor != NULL ? governor : "", (long long)json_integer_value(json_object_get(o, "tables_done")),
             (long long)json_integer_value(json_object_get(o, "tables_total")), cli_count((int64_t)rows, done), cli_count((int64_t)rate, a_second));
     if (rate > 0 && expected > rows)
         fprintf(stderr, ", about %.0f s left", (expected - rows) / rate);

@@ -20,6 +20,7 @@ struct engine_hand {
     struct apply *apply;
     struct touched *touched;
     struct journal *journal;
+    const _Atomic int *pace;      /* enum copy_pace: what the governor leaves it */
     struct ddl *ddl;
     _Atomic bool *want_sequences; /* set: the engine puts them ahead at once, and clears it */
 };

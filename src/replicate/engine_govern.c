@@ -7,7 +7,8 @@
  *   all of it, the spool full, nothing acknowledged      the slot is dropped: the store must be armed and copied again
  *     for limits.drop_slot_after
  *
- * The source's own standbys (limits.source_lag) slow and pause the copy alike. A snapshot older than limits.snapshot_age ends the
+ * The source's own standbys (limits.source_lag) slow and pause the copy alike. A comparison is slowed and paused by all of these, and by
+ * the lag: at half and at four fifths of its gate. A snapshot older than limits.snapshot_age ends the
  * store, unless the table is named in long_snapshots; its age counts on over engines, as the holder keeps it over them. Each step is an event, and stands in the status.
  *
  * Invariants
@@ -23,6 +24,7 @@
 
 #define DROPPED "slot_dropped"
 #define DROP_TRIES 100
+#define LEAST_GATE_US ((int64_t)200000) /* a lag below it is no reason to hold up a comparison */
 
 static enum err says(struct engine *e, const char *what, const char *why, bool waits, struct fault *f)
 {
@@ -71,6 +73,23 @@ static enum err govern_copy(struct engine *e, struct fault *f)
     e->pace = pace;
     copy_set_pace(e->copy, pace);
     return says(e, acts[pace], pace == COPY_FREE ? "the source has recovered" : why, pace != COPY_FREE, f);
+}
+
+/* Reading both sides again is never worth being late for: the lag counts, too. It may come and go by the second, and is no event. */
+static void govern_guest(struct engine *e)
+{
+    static const char *const acts[] = {"goes on", "is slowed", "is paused"};
+    bool lagging;
+    int64_t thousandths = load(e, &lagging);
+    int64_t gate = e->config->gates.lag_us > LEAST_GATE_US ? e->config->gates.lag_us : LEAST_GATE_US;
+    int64_t lag = e->lag_us == LAG_UNKNOWN ? 1000 : e->lag_us / 1000 * 1000 / (gate / 1000);
+    enum copy_pace before = (enum copy_pace)atomic_load(&e->guest_pace);
+    enum copy_pace pace = pace_at(before, lag > thousandths ? lag : thousandths);
+
+    if (pace == before)
+        return;
+    atomic_store(&e->guest_pace, (int)pace);
+    log_line(LOG_INFO, e->config_store->name, "governor: what compares both sides %s (lag %" PRId64 " ms)", acts[pace], e->lag_us / 1000);
 }
 
 static enum err govern_snapshots(struct engine *e, struct fault *f)
@@ -159,6 +178,7 @@ enum err engine_govern(struct engine *e, struct fault *f)
     if (e->away)
         return ERR_OK;
     TRY(govern_copy(e, f));
+    govern_guest(e);
     TRY(govern_snapshots(e, f));
     return into_backlog(e, f);
 }

@@ -11,10 +11,9 @@
 #include "replicate/fingerprint.h"
 #include "replicate/finish.h"
 #include "replicate/join.h"
+#include "replicate/lag.h"
 #include "replicate/progress.h"
 #include "replicate/reader.h"
-
-#define LAG_UNKNOWN ((int64_t)-1)
 
 enum engine_phase { ENGINE_BUILD, ENGINE_COPY, ENGINE_JOIN, ENGINE_CONSTRAINTS, ENGINE_FOLLOW };
 
@@ -56,13 +55,14 @@ struct engine {
     bool away;                 /* the target does not answer */
     bool following;
     enum copy_pace pace;       /* the governor's */
+    _Atomic int guest_pace;    /* of what reads both sides while the store is followed */
     struct lsn stuck_at;       /* the acknowledged position, and since when it has not moved (monotonic) */
     int64_t stuck_us;
     char doing[256];
     char waits_for[512];
     int64_t ledger;
     int64_t started_us;        /* wall */
-    struct lsn began_at;       /* the source's position when it was looked at first */
+    struct lag lag;
     int64_t lag_us;            /* or LAG_UNKNOWN */
     int64_t lag_bytes;
 };

@@ -9,6 +9,7 @@
 
 #define POLL_US ((int64_t)200000)
 #define HEARTBEAT_US ((int64_t)10000000)
+#define SILENT_US (2 * HEARTBEAT_US)
 #define IDENTITY_US ((int64_t)2000000)
 #define ACKNOWLEDGE_US ((int64_t)2000000)
 #define BLOCKING_LIMIT_US ((int64_t)200000)
@@ -32,21 +33,14 @@ static bool spool_in_use(const struct engine *e)
     return !registry_all(e->registry, TABLE_JOINED);
 }
 
-/* Before the stream has come to where the source stood when we began, nobody knows how far behind it is. */
+/* Nothing queued and nothing in flight: what the source's position is ahead by then is no transaction of ours. But something must come
+ * from time to time: a heartbeat, at the latest. */
 static void measure_lag(struct engine *e, const struct apply_facts *facts)
 {
-    bool behind = !facts->idle && lsn_lt(facts->applied, e->watch.source_now);
+    int64_t lag = lag_of(&e->lag, facts->applied, facts->applied_us, e->watch.source_clock_us);
 
-    e->lag_bytes = lsn_lt(facts->applied, e->watch.source_now) && !facts->idle ? (int64_t)(e->watch.source_now.v - facts->applied.v) : 0;
-    e->lag_us = behind && facts->applied_us != 0 ? e->watch.source_clock_us - facts->applied_us : 0;
-    if (e->lag_us < 0)
-        e->lag_us = 0;
-    if (e->began_at.v == 0)
-        e->began_at = e->watch.source_now;
-    if (facts->applied_us == 0 && lsn_lt(facts->delivered, e->began_at)) {
-        e->lag_us = LAG_UNKNOWN;
-        e->lag_bytes = (int64_t)(e->watch.source_now.v - facts->applied.v);
-    }
+    e->lag_us = facts->idle && lag != LAG_UNKNOWN && lag < SILENT_US ? 0 : lag;
+    e->lag_bytes = e->lag_us != 0 && lsn_lt(facts->applied, e->watch.source_now) ? (int64_t)(e->watch.source_now.v - facts->applied.v) : 0;
 }
 
 static enum err tick(struct engine *e, struct fault *f)
@@ -61,6 +55,7 @@ static enum err tick(struct engine *e, struct fault *f)
     if (e->backlog != NULL)
         TRY(backlog_sync(e->backlog, f));
     TRY(e->store->ops->watcher_poll(e->watcher, &e->watch, f));
+    lag_note(&e->lag, e->watch.source_now, e->watch.source_clock_us);
     progress_tick(&e->progress, facts.applied, facts.mark, e->watch.target_now, e->watch.target_flushed);
     measure_lag(e, &facts);
     reader_may_pass(e->reader, e->lag_bytes < PASS_BYTES && e->lag_bytes < e->config->limits.source_wal / 8);
@@ -153,7 +148,7 @@ static enum err check_threads(struct engine *e, struct fault *f)
 
 static enum err start_guest(struct engine *e, struct fault *f)
 {
-    struct engine_hand hand = {.config = e->config, .store = e->store, .registry = e->registry, .apply = e->apply, .touched = e->touched, .journal = e->journal, .ddl = e->ddl,
+    struct engine_hand hand = {.config = e->config, .store = e->store, .registry = e->registry, .apply = e->apply, .touched = e->touched, .journal = e->journal, .pace = &e->guest_pace, .ddl = e->ddl,
                                .want_sequences = &e->want_sequences};
 
     return e->guest_state == NULL ? e->guest->start(&hand, &e->guest_state, f) : ERR_OK;

@@ -12,11 +12,14 @@
 #include <string.h>
 
 #include "base/world.h"
+#include "replicate/copy.h"
 
 #define AHEAD 8
 #define MOST_PAIRS 16
 #define LOOK_MS 100
 #define MOST_WANTED 64
+#define ROWS_A_LOOK 1024
+#define PACE_MOST_US ((int64_t)20000)
 
 enum phase { PHASE_TALLY, PHASE_SIFT, PHASE_FIND, PHASE_DONE };
 #define SHARE_BYTES ((int64_t)64 << 20)
@@ -63,14 +66,35 @@ struct worker {
     int shares;
     struct tally *tally;    /* of this share; the half's own if there is but one */
     uint64_t read;
+    int64_t paced_us;       /* when the governor was last obeyed */
 };
 
 /* --- rows --- */
 
+/* The governor's word: half of the time, or none. Who waits for the rows is the server's own COPY. */
+static void mind_pace(struct worker *w)
+{
+    const struct compare *c = w->room->job;
+    int64_t now = world_mono_us();
+    int64_t rest = now - w->paced_us < PACE_MOST_US ? now - w->paced_us : PACE_MOST_US;
+    enum copy_pace pace = (enum copy_pace)atomic_load_explicit(c->pace, memory_order_relaxed);
+
+    if (pace != COPY_FREE && w->paced_us != 0)
+        world_sleep_us(rest);
+    while (pace == COPY_PAUSED && !atomic_load(&w->room->stop)) {
+        world_sleep_us(PACE_MOST_US);
+        pace = (enum copy_pace)atomic_load_explicit(c->pace, memory_order_relaxed);
+    }
+    w->paced_us = world_mono_us();
+}
+
 static void count_row(struct worker *w)
 {
-    if (++w->read % 1024 == 0 && w->side == STORE_SOURCE)
-        atomic_fetch_add_explicit(w->room->job->rows, 1024, memory_order_relaxed);
+    if (++w->read % ROWS_A_LOOK != 0)
+        return;
+    if (w->side == STORE_SOURCE)
+        atomic_fetch_add_explicit(w->room->job->rows, ROWS_A_LOOK, memory_order_relaxed);
+    mind_pace(w);
 }
 
 static enum err tally_row(void *ctx, const struct copy_row *row, struct fault *f)

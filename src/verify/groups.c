@@ -207,7 +207,7 @@ static enum err one_cut(struct run *r, struct compared *tables, size_t count, co
     struct cut_place place = {.store = v->hand.store, .apply = v->hand.apply, .lane = r->lane, .cutter = r->cutter, .stop = &v->stop};
     const struct table *source[TABLES_A_CUT];
     const struct table *target[TABLES_A_CUT];
-    struct compare compare = {.store = v->hand.store, .cutter = r->cutter, .arena = r->arena, .tables = tables, .count = count, .named_most = r->does == VERIFY_PLAN ? REPAIR_MOST + 1 : COMPARE_NAMED, .pairs = v->hand.config->limits.copy_workers, .rows = &v->rows, .stop = &v->stop};
+    struct compare compare = {.store = v->hand.store, .cutter = r->cutter, .arena = r->arena, .tables = tables, .count = count, .named_most = r->does == VERIFY_PLAN ? REPAIR_MOST + 1 : COMPARE_NAMED, .pairs = v->hand.config->limits.copy_workers, .pace = v->hand.pace, .rows = &v->rows, .stop = &v->stop};
     struct cut cut;
     int64_t ledger = 0;
     size_t n = list_tables(tables, count, source, target);

@@ -14,6 +14,7 @@
 
 #include "base/log.h"
 #include "base/world.h"
+#include "replicate/copy.h"
 #include "verify/columns.h"
 #include "verify/outcome.h"
 #include "verify/report.h"
@@ -165,7 +166,7 @@ static enum err compare_some(struct round *round, struct compared *tables, size_
     const struct table *source[TABLES_A_CUT];
     const struct table *target[TABLES_A_CUT];
     _Atomic uint64_t rows = 0;
-    struct compare compare = {.store = v->hand.store, .cutter = v->stay.cutter, .arena = round->run.arena, .tables = tables, .count = count, .named_most = COMPARE_NAMED, .pairs = 1, .rows = &rows, .stop = &v->stop};
+    struct compare compare = {.store = v->hand.store, .cutter = v->stay.cutter, .arena = round->run.arena, .tables = tables, .count = count, .named_most = COMPARE_NAMED, .pairs = 1, .pace = v->hand.pace, .rows = &rows, .stop = &v->stop};
     const char *why = NULL;
     struct cut cut;
     enum err err;
@@ -319,7 +320,7 @@ enum err stay_turn(struct verify *v, struct fault *f)
         say_why(v, "what was touched since is not known");
         return ERR_OK;
     }
-    if (world_mono_us() < v->stay.next_us)
+    if (world_mono_us() < v->stay.next_us || atomic_load(v->hand.pace) != COPY_FREE)
         return ERR_OK;
     at = world_wall_us();
     if (touched_none(v->hand.touched) && (json_array_size(json_object_get(v->outcome, "due")) == 0 || world_mono_us() < v->stay.large_us)) {

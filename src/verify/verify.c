@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "base/world.h"
+#include "replicate/copy.h"
 #include "verify/objects.h"
 #include "verify/outcome.h"
 #include "verify/selftest.h"
@@ -285,6 +286,7 @@ static enum err check(void *guest, struct fault *f)
 
 static void status(void *guest, json_t *o)
 {
+    static const char *const paces[] = {[COPY_FREE] = "", [COPY_SLOWED] = "slowed by the governor", [COPY_PAUSED] = "paused by the governor"};
     struct verify *v = guest;
 
     pthread_mutex_lock(&v->lock);
@@ -294,7 +296,7 @@ static void status(void *guest, json_t *o)
         json_object_set_new(o, "verified", verified);
     }
     if (v->running)
-        json_object_set_new(o, "verifying", json_pack("{s:s, s:I, s:I, s:I, s:f, s:f}", "doing", v->doing, "tables_done", (json_int_t)v->tables_done, "tables_total",
+        json_object_set_new(o, "verifying", json_pack("{s:s, s:s, s:I, s:I, s:I, s:f, s:f}", "doing", v->doing, "governor", paces[atomic_load(v->hand.pace)], "tables_done", (json_int_t)v->tables_done, "tables_total",
                                                       (json_int_t)v->tables_total, "rows_done", (json_int_t)atomic_load(&v->rows), "rows_expected", v->rows_expected, "seconds",
                                                       (double)(world_mono_us() - v->began_us) / 1e6));
     pthread_mutex_unlock(&v->lock);

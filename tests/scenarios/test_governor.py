@@ -4,6 +4,8 @@ import json
 import pytest
 
 from follow import Scene
+from followed import DATABASE, Followed
+from proxy import Proxy
 from wait import wait_for
 
 SLOT = "select confirmed_flush_lsn - '0/0' from pg_replication_slots where slot_name like 'leat%%'"
@@ -124,3 +126,27 @@ def test_plan_names_tables_that_would_hold_a_snapshot_too_long(server, migration
     assert "public.large" in m.run("plan", output="text").out
     m.write(m.config.read_text().replace("    engine: postgresql\n", "    engine: postgresql\n    long_snapshots: [public.large]\n"))
     assert "snapshot_age" not in m.run("plan", output="text").out
+
+
+def test_a_comparison_waits_while_the_target_is_late(server, migration):
+    """Slowed, then paused, and said; it goes on when the lag is gone."""
+    with Followed(server, migration, 15, 17, "create table t (id int primary key, x text); insert into t select g, repeat('x', 100) from generate_series(1, 100000) g") as f, Proxy(f.old.port) as slow:
+        f.leat = migration({DATABASE: (slow.dsn(f.dsns[0]), f.dsns[1])})
+        f.start()
+        slow.rate = 3_000_000
+        job = f.leat.start_run("verify")
+        verifying = lambda: f.leat.status(DATABASE).get("verifying") or {}
+        wait_for(lambda: verifying().get("rows_done"), 30, "the comparison to read", show=f.story)
+        slow.rate = 1_000_000
+        blocker = f.new.conn(db=DATABASE)
+        blocker.cursor().execute("select 1 from t where id = 1 for update")
+        f.source("update t set x = 'held up' where id = 1")
+        wait_for(lambda: verifying().get("governor") == "paused by the governor", 30, "it to be paused", show=f.story)
+        read = verifying()["rows_done"]
+        slow.rate = 0   # what is on its way comes; the rest waits for us
+        wait_for(lambda: f.leat.status(DATABASE)["lag_seconds"] > 2, 30, "the lag", show=f.story)
+        assert job.running() and verifying()["rows_done"] <= read + 2048, (read, verifying())
+        blocker.rollback()
+        blocker.close()
+        assert job.wait(60).json["ok"]
+        f.equal()
