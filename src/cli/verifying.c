@@ -104,7 +104,8 @@ static void show(struct verifying *v)
         bool alive;
         json_t *o = pilot_store_status(v->cli->state_dir, v->asked[i].store, &alive);
         const json_t *verifying = json_object_get(o, "verifying");
-        if (verifying != NULL) {
+        const char *id = json_string_value(json_object_get(verifying, "id"));
+        if (id != NULL && strcmp(id, v->asked[i].id) == 0) { /* what is said may be older than what was asked */
             fputs(v->terminal ? "\r" : "", stderr);
             show_one(v->asked[i].store, verifying);
             fputs(v->terminal ? "\033[K" : "\n", stderr);

@@ -325,6 +325,8 @@ struct store_ops {
     enum err (*cutter_target)(struct store_cutter *c, const struct table *const *tables, size_t count, struct fault *f);
     /* Whether parts of a table can be read by ranges of pages there, without reading all of it. */
     bool (*cutter_by_pages)(const struct store_cutter *c, enum store_side side);
+    /* Whether floating-point numbers inside of values that are compared as text are compared to 15 digits. */
+    bool (*cutter_coarse)(const struct store_cutter *c);
     /* The last entry of the divergence ledger that the target's snapshot sees; 0: none. */
     enum err (*cutter_ledger)(struct store_cutter *c, int64_t *ret_last, struct fault *f);
     /* The tables of that side on which somebody waits for the locks held here: their oids, at most `size`. */

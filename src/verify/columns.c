@@ -36,8 +36,18 @@ static void add_extra(const struct table *source, const struct table *target, st
             buf_addf(extra, "%s%s", extra->len > 0 ? ", " : "", target->columns[i].name);
 }
 
-void columns_plan(struct arena *a, const struct table *source, const struct table *target, struct row_plan *ret, const char **ret_remark)
+#define FIRST_USER_OID 16384u
+
+static void add_coarse(const struct row_plan *plan, struct buf *coarse)
 {
+    for (uint16_t i = 0; i < plan->count; i++)
+        if (plan->columns[i].as_text && plan->columns[i].source->type_oid >= FIRST_USER_OID)
+            buf_addf(coarse, "%s%s", coarse->len > 0 ? ", " : "", plan->columns[i].source->name);
+}
+
+void columns_plan(struct arena *a, const struct table *source, const struct table *target, bool coarse, struct row_plan *ret, const char **ret_remark)
+{
+    AUTO_BUF digits = {0};
     AUTO_BUF missing = {0};
     AUTO_BUF extra = {0};
     struct row_plan plan = {.columns = arena_zalloc(a, (source->column_count + 1u) * sizeof *plan.columns)};
@@ -49,6 +59,8 @@ void columns_plan(struct arena *a, const struct table *source, const struct tabl
     *ret_remark = NULL;
     if (missing.len > 0)
         *ret_remark = arena_format(a, "the target lacks columns: %s", buf_cstr(&missing));
+    else if (coarse && (add_coarse(&plan, &digits), digits.len > 0))
+        *ret_remark = arena_format(a, "floating-point numbers inside of these are compared to 15 digits, since only one side has 12 or newer: %s", buf_cstr(&digits));
     else if (extra.len > 0)
         *ret_remark = arena_format(a, "columns only the target has are not compared: %s", buf_cstr(&extra));
 }

@@ -4,7 +4,7 @@
 
 #include "store/store.h"
 
-/* In the arena. *ret_remark: what cannot be compared of it, or NULL. */
-void columns_plan(struct arena *a, const struct table *source, const struct table *target, struct row_plan *ret, const char **ret_remark);
+/* In the arena. coarse: see cutter_coarse. *ret_remark: what cannot be compared of it, or not in full, or NULL. */
+void columns_plan(struct arena *a, const struct table *source, const struct table *target, bool coarse, struct row_plan *ret, const char **ret_remark);
 
 #endif

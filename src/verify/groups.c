@@ -72,6 +72,7 @@ static bool is_own(const struct run *r, const struct compared *t)
 void verify_choose(struct run *r, const json_t *before)
 {
     const struct registry *registry = r->v->hand.registry;
+    bool coarse = r->v->hand.store->ops->cutter_coarse(r->cutter);
 
     r->tables = arena_zalloc(r->arena, (registry->count + 1) * sizeof *r->tables);
     if (verify_own_tables(r) > 0)
@@ -81,7 +82,7 @@ void verify_choose(struct run *r, const json_t *before)
         const json_t *outcome;
         if (t.source->unlogged || !is_wanted(t.source, r->names))
             continue;
-        columns_plan(r->arena, t.source, t.target, &t.plan, &t.remark);
+        columns_plan(r->arena, t.source, t.target, coarse, &t.plan, &t.remark);
         if (in_list(before, t.source, &outcome)) {
             r->rows += (uint64_t)json_integer_value(json_object_get(outcome, "rows_source"));
             count_differences(r, t.source, (uint64_t)json_integer_value(json_object_get(outcome, "differences")));

@@ -315,7 +315,7 @@ static const char *take_table(struct mending *m, const json_t *o)
 
     if (name == NULL || !find_table(m, name))
         return "no such table is followed any more";
-    columns_plan(m->arena, m->source, m->target, &m->plan, &remark);
+    columns_plan(m->arena, m->source, m->target, false, &m->plan, &remark);
     if (!same_columns(m, json_object_get(o, "columns")) || json_integer_value(json_object_get(o, "keys")) != m->plan.keys)
         return "its columns or its key are not those of the plan: make a new one";
     m->mends = arena_zalloc(m->arena, (json_array_size(mends) + 1) * sizeof *m->mends);

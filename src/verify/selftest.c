@@ -31,7 +31,7 @@ void selftest_table(struct arena *a, struct compared *ret)
     struct table t = scratch(a);
 
     *ret = (struct compared){.source = arena_copy(a, &t, sizeof t), .target = arena_copy(a, &t, sizeof t)};
-    columns_plan(a, ret->source, ret->target, &ret->plan, &ret->remark);
+    columns_plan(a, ret->source, ret->target, false, &ret->plan, &ret->remark);
 }
 
 static enum difference_kind planted(long id)

@@ -68,7 +68,7 @@ static struct compared *add_table(struct round *round, const struct rtable *t)
     struct compared *c = &r->tables[r->count++];
 
     *c = (struct compared){.source = t->source, .target = t->target};
-    columns_plan(r->arena, t->source, t->target, &c->plan, &c->remark);
+    columns_plan(r->arena, t->source, t->target, false, &c->plan, &c->remark);
     return c;
 }
 

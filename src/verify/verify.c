@@ -85,6 +85,7 @@ static void begin_progress(struct run *r)
 
     pthread_mutex_lock(&v->lock);
     v->running = true;
+    snprintf(v->id, sizeof v->id, "%s", r->id);
     v->tables_done = 0;
     v->tables_total = r->count - verify_own_tables(r);
     v->rows_expected = 0;
@@ -296,7 +297,7 @@ static void status(void *guest, json_t *o)
         json_object_set_new(o, "verified", verified);
     }
     if (v->running)
-        json_object_set_new(o, "verifying", json_pack("{s:s, s:s, s:I, s:I, s:I, s:f, s:f}", "doing", v->doing, "governor", paces[atomic_load(v->hand.pace)], "tables_done", (json_int_t)v->tables_done, "tables_total",
+        json_object_set_new(o, "verifying", json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:f, s:f}", "id", v->id, "doing", v->doing, "governor", paces[atomic_load(v->hand.pace)], "tables_done", (json_int_t)v->tables_done, "tables_total",
                                                       (json_int_t)v->tables_total, "rows_done", (json_int_t)atomic_load(&v->rows), "rows_expected", v->rows_expected, "seconds",
                                                       (double)(world_mono_us() - v->began_us) / 1e6));
     pthread_mutex_unlock(&v->lock);

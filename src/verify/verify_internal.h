@@ -30,6 +30,7 @@ struct verify {
     _Atomic bool stop;
     bool running;
     char doing[512];
+    char id[32];             /* of the request that is carried out */
     size_t tables_done;
     size_t tables_total;
     _Atomic uint64_t rows;

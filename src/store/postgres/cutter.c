@@ -125,9 +125,14 @@ bool pg_cutter_by_pages(const struct store_cutter *c, enum store_side side)
     return c->sides[side].pg->major >= 14;
 }
 
+bool pg_cutter_coarse(const struct store_cutter *c)
+{
+    return (c->sides[STORE_SOURCE].pg->major < 12) != (c->sides[STORE_TARGET].pg->major < 12);
+}
+
 int pg_cutter_float_digits(const struct store_cutter *c)
 {
-    return (c->sides[STORE_SOURCE].pg->major < 12) != (c->sides[STORE_TARGET].pg->major < 12) ? 0 : 3;
+    return pg_cutter_coarse(c) ? 0 : 3;
 }
 
 /* --- beside it --- */

@@ -18,6 +18,7 @@ MUST_USE enum err pg_cutter_in_the_way(struct store_cutter *c, enum store_side s
 MUST_USE enum err pg_cutter_objects(struct store_cutter *c, enum store_side side, struct arena *a, struct store_objects *ret, struct fault *f);
 MUST_USE enum err pg_cutter_left_out(struct store_cutter *c, struct arena *a, struct store_objects *ret, struct fault *f);
 MUST_USE enum err pg_cutter_sequences(struct store_cutter *c, enum store_side side, struct arena *a, struct store_sequence **ret, size_t *ret_count, struct fault *f);
+bool pg_cutter_coarse(const struct store_cutter *c);
 bool pg_cutter_by_pages(const struct store_cutter *c, enum store_side side);
 void pg_cutter_end(struct store_cutter *c);
 /* The snapshot's name on that side, for SET TRANSACTION SNAPSHOT. */

@@ -88,6 +88,7 @@ const struct store_ops store_postgres = {
     .rows_begin = pg_rows_begin,
     .rows_end = pg_rows_end,
     .rows_read = pg_rows_read,
+    .cutter_coarse = pg_cutter_coarse,
     .cutter_by_pages = pg_cutter_by_pages,
     .rows_bounds = pg_rows_bounds,
     .rows_find = pg_rows_find,
