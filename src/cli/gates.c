@@ -12,6 +12,8 @@ static void add_gate(json_t *gates, const char *store, const char *name, bool ok
     json_array_append_new(gates, json_pack("{s:s, s:s, s:b, s:s}", "name", name, "store", store, "ok", (int)ok, "why", why));
 }
 
+#define FRESH_US ((int64_t)60000000) /* of what was changed: older than that, it does not count as compared */
+
 /* --- whether both sides are known to be equal --- */
 
 static int64_t number_of(const json_t *o, const char *key)
@@ -57,19 +59,19 @@ static bool say_clean(struct buf *why, const json_t *v)
 
     buf_adds(why, "equal; all was compared ");
     add_ago(why, number_of(v, "at_us"));
-    if (stay == NULL || (not != NULL && not[0] != '\0')) {
+    if (stay == NULL || (not != NULL && not[0] != '\0')) { /* a reason is given as soon as there is one */
         buf_addf(why, ", but not what was changed since%s%s", not != NULL && not[0] != '\0' ? ": " : "", not != NULL ? not : "");
     } else if (due > 0) {
         buf_addf(why, "; %zu table(s) touched as a whole since wait for their turn", due);
     } else if (number_of(stay, "at_us") != 0) {
         buf_adds(why, ", what was changed since ");
         add_ago(why, number_of(stay, "at_us"));
-        return true;
+        return world_wall_us() - number_of(stay, "at_us") < FRESH_US;
     }
     return false;
 }
 
-static void add_verify(json_t *gates, const char *store, const json_t *v)
+static void add_verify(json_t *gates, const char *store, const json_t *v, bool running)
 {
     AUTO_BUF why = {0};
     bool ok = false;
@@ -81,7 +83,7 @@ static void add_verify(json_t *gates, const char *store, const json_t *v)
     else if (!json_is_true(json_object_get(v, "whole")))
         buf_adds(&why, "only some tables were compared: `leat verify`");
     else
-        ok = say_clean(&why, v);
+        ok = say_clean(&why, v) && running; /* what an engine said that is gone was of then */
     add_gate(gates, store, "verify", ok, buf_cstr(&why));
 }
 
@@ -120,5 +122,5 @@ void gates_of(const struct cli *c, const json_t *s, json_t *gates)
     add_gate(gates, store, "lag", measured && seconds * 1e6 <= (double)c->config->gates.lag_us, why);
     snprintf(why, sizeof why, ledger == 0 ? "no row behaved otherwise than the stream said" : "%lld rows did not behave as the stream said", (long long)ledger);
     add_gate(gates, store, "ledger", ledger == 0, why);
-    add_verify(gates, store, json_object_get(s, "verified"));
+    add_verify(gates, store, json_object_get(s, "verified"), running && followed);
 }

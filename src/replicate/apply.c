@@ -203,7 +203,11 @@ static enum err give(struct apply *a, struct batch *b, struct fault *f)
         batch_free(b);
         return err;
     }
-    touched_batch(a->touched, b, a->start); /* what a cut applied before its turn, too: it comes by here after */
+    err = touched_batch(a->touched, b, a->start, f); /* what a cut applied before its turn, too: it comes by here after */
+    if (err != ERR_OK) {
+        batch_free(b);
+        return err;
+    }
     if (b->steps == NULL && b->begins && b->completes) {
         give_nothing(a, b);
         return ERR_OK;

@@ -55,12 +55,13 @@ static enum err load(struct ddl *d, struct fault *f)
     return ERR_OK;
 }
 
-enum err ddl_new(struct store *s, struct registry *r, struct journal *j, struct ddl **ret, struct fault *f)
+enum err ddl_new(struct store *s, struct registry *r, struct touched *touched, struct journal *j, struct ddl **ret, struct fault *f)
 {
     AUTO(ddl) *d = mem_alloc(sizeof *d);
 
     d->store = s;
     d->registry = r;
+    d->touched = touched;
     d->journal = j;
     pthread_mutex_init(&d->lock, NULL);
     TRY(load(d, f));
@@ -343,6 +344,19 @@ static enum err carry_out(struct ddl *d, const struct txn *t, const struct met *
     return fault_set(f, ERR_ANEW, "to take up what %s made of %s", m->list[0]->tag, m->list[0]->count > 0 ? m->list[0]->objects[0].name : "?");
 }
 
+/* Its rows are not the dispatcher's to apply; and what was altered may have been written anew on either side, by whoever runs the statement. */
+static enum err touch(struct ddl *d, const struct txn *t, const struct met *m, struct fault *f)
+{
+    TRY(touched_txn(d->touched, t, f));
+    for (size_t i = 0; i < m->count; i++)
+        for (size_t k = 0; k < m->list[i]->count; k++) {
+            const struct rtable *table = registry_find(d->registry, m->list[i]->objects[k].oid);
+            if (table != NULL)
+                TRY(touched_table(d->touched, table, f));
+        }
+    return ERR_OK;
+}
+
 enum err ddl_meet(struct ddl *d, const struct txn *t, struct fault *f)
 {
     AUTO(arena) *a = arena_new(16384);
@@ -351,6 +365,7 @@ enum err ddl_meet(struct ddl *d, const struct txn *t, struct fault *f)
     bool waited;
 
     TRY(read_notes(d, t, &m, f));
+    TRY(touch(d, t, &m, f));
     if (can_apply(d, t, &why_not))
         TRY(carry_out(d, t, &m, f));
     for (size_t i = 0; i < m.count; i++)

@@ -4,11 +4,12 @@
 
 #include "journal/journal.h"
 #include "replicate/registry.h"
+#include "replicate/touched.h"
 
 struct ddl;
 
 /* Takes up what the record says is pending. */
-MUST_USE enum err ddl_new(struct store *s, struct registry *r, struct journal *j, struct ddl **ret, struct fault *f);
+MUST_USE enum err ddl_new(struct store *s, struct registry *r, struct touched *touched, struct journal *j, struct ddl **ret, struct fault *f);
 void ddl_free(struct ddl *d);
 AUTO_DEFINE(ddl)
 /* The dispatcher stands before t, everything earlier has committed: is the target ready for it? ERR_DDL: not until a person has run

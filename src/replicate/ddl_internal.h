@@ -7,6 +7,7 @@
 struct ddl {
     struct store *store;
     struct registry *registry;
+    struct touched *touched;
     struct journal *journal;
     pthread_mutex_t lock;
     char pending[1024]; /* under the lock */

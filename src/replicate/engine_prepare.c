@@ -277,7 +277,7 @@ static enum err start_threads(struct engine *e, const struct stream_facts *facts
     doing(e, "starting");
     e->queue = queue_new((size_t)16 << 20);
     e->router = router_new(e->store, e->registry);
-    TRY(ddl_new(e->store, e->registry, e->journal, &e->ddl, f));
+    TRY(ddl_new(e->store, e->registry, e->touched, e->journal, &e->ddl, f));
     e->fingerprint = fingerprint_new(e->store, e->registry, e->ddl);
     TRY(e->store->ops->watcher_open(e->store, false, &e->watcher, f));
     TRY(reader_start(e->store, facts->confirmed, e->queue, e->backlog, start, &e->reader, f));

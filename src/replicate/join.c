@@ -173,11 +173,12 @@ static enum err note(struct join *j, enum event_kind kind, size_t tables, struct
 }
 
 /* A comparison made before knows nothing of their rows. */
-static void touch_tables(struct join *j)
+static enum err touch_tables(struct join *j, struct fault *f)
 {
     for (size_t i = 0; i < j->registry->count; i++)
         if (in_pass(j, &j->registry->tables[i]))
-            touched_table(j->touched, &j->registry->tables[i]);
+            TRY(touched_table(j->touched, &j->registry->tables[i], f));
+    return ERR_OK;
 }
 
 /* The end: the dispatcher stands at P; what is left of the spool is little. */
@@ -191,7 +192,7 @@ static enum err finish(struct join *j, struct store_lane *lane, struct spool_cur
     err = drain(j, lane, cursor, seq, f);
     at = lsn_max(at, j->spool->ops->end(j->spool));
     if (err == ERR_OK)
-        touch_tables(j);
+        err = touch_tables(j, f);
     if (err == ERR_OK)
         err = j->store->ops->lane_join(lane, oids, count, at, f);
     if (err == ERR_OK)

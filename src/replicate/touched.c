@@ -22,6 +22,7 @@
 #define LATEST 65536u           /* a power of two */
 #define WHOLE_KEYS 200000u      /* a table of which so many keys were noted ... */
 #define WHOLE_BYTES 1024        /* ... and has not so many bytes for each, is compared as a whole */
+#define READ_BYTES ((size_t)16 << 20) /* about so much of it at once */
 #define MOST_KEYS 32u           /* columns: PostgreSQL's own bound of an index */
 
 struct noted { /* of a table, since the last reading */
@@ -98,7 +99,7 @@ static enum err take_up(struct touched *t, const json_t *fact, struct fault *f)
 
     if (boot == NULL)
         return ERR_OK;
-    t->stands = t->boot[0] != '\0' && strcmp(boot, t->boot) == 0 && touched_log_has(t->log, place);
+    t->stands = t->boot[0] != '\0' && strcmp(boot, t->boot) == 0 && place.segment < touched_log_end(t->log).segment && touched_log_has(t->log, place);
     t->place = place;
     if (t->stands)
         return ERR_OK;
@@ -129,7 +130,7 @@ static enum err compare_shapes(struct touched *t, struct fault *f)
         AUTO_CHARS *shape = shape_of(t->registry->tables[i].source);
         const char *was = json_string_value(json_object_get(before, oid));
         if (t->stands && (was == NULL || strcmp(was, shape) != 0))
-            touched_table(t, &t->registry->tables[i]);
+            err = touched_table(t, &t->registry->tables[i], f);
         json_object_set_new(now, oid, json_string(shape));
     }
     if (err == ERR_OK && !json_equal(before, now))
@@ -200,24 +201,28 @@ static void forget_latest(struct touched *t)
     memset(t->noted, 0, (t->registry->count + 1) * sizeof *t->noted);
 }
 
-/* It ends before anything is applied that is not in it; the next engine finds it gone, too. */
-static void lose(struct touched *t, const struct fault *why)
+/* It ends before anything is applied that is not in it; the next engine finds it gone, too: by the journal, since what cannot be written
+ * to may not let itself be removed either. */
+static enum err lose(struct touched *t, const struct fault *why, struct fault *f)
 {
-    struct fault f = {0};
+    struct fault ignored = {0};
 
     log_line(LOG_WARN, t->store->name, "what is touched cannot be noted any more (%s): after it is mended, `leat verify` compares all", why->why);
     t->stands = false;
-    if (touched_log_clear(t->log, &f) != ERR_OK) /* what is there is gone all the same */
-        log_fault(LOG_WARN, t->store->name, &f);
+    if (touched_log_clear(t->log, &ignored) != ERR_OK)
+        log_fault(LOG_WARN, t->store->name, &ignored);
+    return write_fact(t, FACT, NULL, f);
 }
 
-static void flush(struct touched *t)
+static enum err flush(struct touched *t, struct fault *f)
 {
-    struct fault f = {0};
+    struct fault why = {0};
+    enum err err = ERR_OK;
 
-    if (t->framed.len > 0 && touched_log_append(t->log, &t->framed, MOST_BYTES, &f) != ERR_OK)
-        lose(t, &f);
+    if (t->framed.len > 0 && touched_log_append(t->log, &t->framed, MOST_BYTES, &why) != ERR_OK)
+        err = lose(t, &why, f);
     buf_clear(&t->framed);
+    return err;
 }
 
 static struct noted *noted_of(struct touched *t, const struct rtable *table)
@@ -318,26 +323,51 @@ static void note_change(struct touched *t, const struct change *c)
         note_row(t, table, way, c->new);
 }
 
-void touched_batch(struct touched *t, const struct batch *b, struct lsn start)
+static void note_txn(struct touched *t, const struct txn *x)
 {
+    for (const struct change *c = x->changes; c != NULL; c = c->next)
+        note_change(t, c);
+}
+
+enum err touched_batch(struct touched *t, const struct batch *b, struct lsn start, struct fault *f)
+{
+    enum err err = ERR_OK;
+
     pthread_mutex_lock(&t->lock);
     for (uint32_t i = 0; t->stands && i < b->parcel_count; i++)
         for (const struct txn *x = b->parcels[i]->txns; x != NULL; x = x->next)
-            for (const struct change *c = lsn_lt(x->commit, start) ? NULL : x->changes; c != NULL; c = c->next)
-                note_change(t, c);
+            if (!lsn_lt(x->commit, start))
+                note_txn(t, x);
     if (t->stands)
-        flush(t);
+        err = flush(t, f);
     pthread_mutex_unlock(&t->lock);
+    return err;
 }
 
-void touched_table(struct touched *t, const struct rtable *table)
+enum err touched_txn(struct touched *t, const struct txn *x, struct fault *f)
 {
+    enum err err = ERR_OK;
+
+    pthread_mutex_lock(&t->lock);
+    if (t->stands) {
+        note_txn(t, x);
+        err = flush(t, f);
+    }
+    pthread_mutex_unlock(&t->lock);
+    return err;
+}
+
+enum err touched_table(struct touched *t, const struct rtable *table, struct fault *f)
+{
+    enum err err = ERR_OK;
+
     pthread_mutex_lock(&t->lock);
     if (t->stands) {
         note_whole(t, table);
-        flush(t);
+        err = flush(t, f);
     }
     pthread_mutex_unlock(&t->lock);
+    return err;
 }
 
 /* --- reading --- */
@@ -392,6 +422,7 @@ struct reading {
     size_t count;
     size_t keys;
     size_t most;
+    size_t most_bytes; /* of the arena */
 };
 
 static struct touched_rows *rows_of(struct reading *r, const struct rtable *table)
@@ -443,7 +474,7 @@ static bool take(void *ctx, const char *record, uint32_t size)
     struct touched_rows *rows;
     uint16_t columns;
 
-    if (r->keys >= r->most)
+    if (r->keys >= r->most || arena_bytes(r->arena) > r->most_bytes)
         return false;
     if (table == NULL)
         return true;
@@ -460,12 +491,14 @@ static bool take(void *ctx, const char *record, uint32_t size)
 static enum err lost_reading(struct touched *t, struct fault *f)
 {
     struct fault why = *f;
+    enum err err = ERR_OK;
 
+    fault_clear(f);
     pthread_mutex_lock(&t->lock);
     if (t->stands)
-        lose(t, &why);
+        err = lose(t, &why, f);
     pthread_mutex_unlock(&t->lock);
-    fault_clear(f);
+    TRY(err);
     return fault_set(f, ERR_BUSY, "%s", why.why);
 }
 
@@ -482,6 +515,7 @@ enum err touched_read(struct touched *t, size_t most, struct arena *a, struct to
     r.by_table = arena_zalloc(a, tables * sizeof(struct touched_rows *));
     r.rows = arena_zalloc(a, tables * sizeof *r.rows);
     r.sizes = arena_zalloc(a, tables * sizeof *r.sizes);
+    r.most_bytes = arena_bytes(a) + READ_BYTES;
     if (touched_log_read(t->log, t->place, upto, take, &r, &ret->upto, f) != ERR_OK)
         return lost_reading(t, f);
     ret->rows = r.rows;

@@ -26,9 +26,10 @@ void touched_free(struct touched *t);
 AUTO_DEFINE(touched)
 
 /* --- writing: the dispatcher, and whoever works while it is held --- */
-/* Before b is given to a lane. Transactions that commit before `start` are not applied. Does nothing unless it stands. */
-void touched_batch(struct touched *t, const struct batch *b, struct lsn start);
-void touched_table(struct touched *t, const struct rtable *table);
+/* They fail only if neither the note nor the word that there is none any more can be written. Before b is given to a lane. Transactions that commit before `start` are not applied. Does nothing unless it stands. */
+MUST_USE enum err touched_batch(struct touched *t, const struct batch *b, struct lsn start, struct fault *f);
+MUST_USE enum err touched_txn(struct touched *t, const struct txn *x, struct fault *f);
+MUST_USE enum err touched_table(struct touched *t, const struct rtable *table, struct fault *f);
 
 /* --- reading: one thread --- */
 /* From now on; what was noted before is forgotten. */

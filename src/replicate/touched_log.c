@@ -174,6 +174,7 @@ struct reading {
     char *data;
     size_t size;
     size_t have;
+    int failed; /* errno */
 };
 
 /* Until `want` bytes are there; false: the segment ends before. */
@@ -186,7 +187,10 @@ static bool have(struct reading *r, size_t want)
             r->size = want > 2 * r->size ? want : 2 * r->size;
             r->data = mem_grow(r->data, r->size);
         }
-        n = pread(r->fd, r->data + r->have, r->size - r->have < left ? r->size - r->have : left, (off_t)(r->at + r->have));
+        do
+            n = pread(r->fd, r->data + r->have, r->size - r->have < left ? r->size - r->have : left, (off_t)(r->at + r->have));
+        while (n < 0 && errno == EINTR);
+        r->failed = n < 0 ? errno : 0;
         if (n <= 0)
             return false;
         r->have += (size_t)n;
@@ -248,6 +252,8 @@ enum err touched_log_read(const struct touched_log *l, struct touched_place from
         *ret = (struct touched_place){n, r.at};
         free(r.data);
         (void)close(r.fd);
+        if (r.failed != 0)
+            return fault_set(f, ERR_STATE_DIR, "cannot read %s: %s", path, strerror(r.failed));
     }
     return ERR_OK;
 }

@@ -30,7 +30,7 @@ MUST_USE enum err touched_log_read(const struct touched_log *l, struct touched_p
                                    struct touched_place *ret, struct fault *f);
 /* The segments before that place are not needed any more. */
 void touched_log_drop(struct touched_log *l, struct touched_place before);
-/* None is; what is appended from now on is in a new one. They are gone even if that one cannot be made. */
+/* None is, as far as they can be removed; what is appended from now on is in a new one. */
 MUST_USE enum err touched_log_clear(struct touched_log *l, struct fault *f);
 
 #endif

@@ -81,6 +81,8 @@ static void mind_pace(struct worker *w)
 
     if (pace != COPY_FREE && w->paced_us != 0)
         world_sleep_us(rest);
+    if (pace == COPY_PAUSED)
+        atomic_store(&w->room->job->paused, true);
     while (pace == COPY_PAUSED && !atomic_load(&w->room->stop)) {
         world_sleep_us(PACE_MOST_US);
         pace = (enum copy_pace)atomic_load_explicit(c->pace, memory_order_relaxed);
@@ -450,7 +452,7 @@ static enum err mind(struct room *room, const char **ret_why, struct fault *f)
         if (atomic_load(c->store->stop) || atomic_load(c->stop))
             return fault_set(f, ERR_INTERRUPTED, "stopped");
         if (in_the_way || world_mono_us() > c->until_us) {
-            room->late = !in_the_way;
+            room->late = !in_the_way && !atomic_load(&c->paused);
             *ret_why = in_the_way ? "somebody waits for a lock on a table" : "the snapshots are as old as limits.snapshot_age allows";
             return ERR_OK;
         }

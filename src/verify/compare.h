@@ -53,6 +53,7 @@ struct compare {
     int64_t until_us;            /* monotonic: what is not done by then is left for another cut */
     _Atomic bool *stop;
     const _Atomic int *pace;     /* enum copy_pace */
+    _Atomic bool paused;         /* by the governor, for a while: what was not done was not too long for that */
     _Atomic uint64_t *rows;      /* of the source, as they are read; for a view */
 };
 

@@ -182,7 +182,7 @@ static void forget_cut(struct compared *tables, size_t count)
 }
 
 /* What was compared in ranges goes on with the next; what took too long is divided. True: something came of it. */
-static enum err mind_ranges(struct compare *c, bool *ret_moved, struct fault *f)
+static enum err mind_ranges(struct compare *c, bool noted, bool *ret_moved, struct fault *f)
 {
     for (size_t i = 0; i < c->count; i++) {
         bool divided = false;
@@ -198,6 +198,8 @@ static enum err mind_ranges(struct compare *c, bool *ret_moved, struct fault *f)
         if (c->tables[i].ranges != NULL && c->tables[i].us >= 0) {
             *ret_moved = *ret_moved || c->tables[i].done;
             ranges_take(c, &c->tables[i]);
+            if (c->tables[i].done && c->tables[i].failed == NULL && !noted)
+                c->tables[i].failed = "it takes longer than limits.snapshot_age; compared in parts, rows may have moved from one to another, and what was touched meanwhile is not known: `leat verify` of all tables notes it";
         }
     return ERR_OK;
 }
@@ -223,7 +225,9 @@ static enum err one_cut(struct run *r, struct compared *tables, size_t count, co
         err = compare_run(&compare, ret_why, f);
     v->hand.store->ops->cutter_end(r->cutter);
     if (err == ERR_OK)
-        err = mind_ranges(&compare, ret_moved, f);
+        *ret_moved = compare.paused;
+    if (err == ERR_OK)
+        err = mind_ranges(&compare, touched_stands(v->hand.touched), ret_moved, f);
     if (err != ERR_OK)
         forget_cut(tables, count);
     TRY(err);

@@ -4,7 +4,7 @@
  *     --> differences into the outcome, as a person's comparison would put them --> the note's place moves on
  *
  * A table touched as a whole (TRUNCATE, joined anew, no key) that is not small is due: it is in the outcome before the note is passed, and is
- * compared when its turn comes, at most a part of the time. One that is known to differ is left alone until a person has it mended.
+ * compared when its turn comes, in a round of its own, at most a part of the time. One that is known to differ is left alone until a person has it mended.
  *
  * Invariants
  *  1. The place moves on only past what was compared whole at one cut or several, or is written down as due or as differing.
@@ -22,11 +22,11 @@
 
 #define EVERY_US ((int64_t)5000000)
 #define MOST_EVERY_US ((int64_t)60000000) /* while nothing comes of it */
+#define REST_US ((int64_t)30000000)       /* quiet for so long: no connection stays open */
 #define PART_OF_TIME 10                   /* a large table: one in so many seconds */
 #define KEYS_A_ROUND 50000u
 #define SMALL_BYTES ((int64_t)32 << 20)
 #define TABLES_A_CUT 200
-#define BYTES_A_KEY 256                   /* a table with fewer for each key: reading all of it costs less */
 
 struct round {
     struct run run;
@@ -77,13 +77,11 @@ static void add_touched(struct round *round, const struct touched_rows *rows)
     const struct table *source = rows->table->source;
     AUTO_CHARS *name = report_name(source);
     struct compared *c;
-    bool all;
 
     if (source->unlogged || is_differing(round->run.v, name) || in_names(round->due, name))
         return;
     c = add_table(round, rows->table);
-    all = rows->whole || c->plan.keys == 0 || c->plan.keys != table_key_columns(source);
-    if (!all && (int64_t)rows->count * BYTES_A_KEY < source->bytes) {
+    if (!rows->whole && c->plan.keys > 0 && c->plan.keys == table_key_columns(source)) {
         c->part = (struct row_part){.keys = rows->keys, .count = rows->count};
         round->keys += rows->count;
     } else if (source->bytes > SMALL_BYTES) {
@@ -130,10 +128,12 @@ static enum err choose(struct round *round, struct fault *f)
     struct verify *v = round->run.v;
     size_t most = v->hand.registry->count + 1;
 
-    TRY(touched_read(v->hand.touched, KEYS_A_ROUND, round->run.arena, &round->list, f));
     round->due = json_object_get(v->outcome, "due") != NULL ? json_deep_copy(json_object_get(v->outcome, "due")) : json_array();
     round->run.tables = arena_zalloc(round->run.arena, most * sizeof *round->run.tables);
     add_due(round);
+    if (round->large)
+        return ERR_OK;
+    TRY(touched_read(v->hand.touched, KEYS_A_ROUND, round->run.arena, &round->list, f));
     for (size_t i = 0; i < round->list.count; i++)
         add_touched(round, &round->list.rows[i]);
     return ERR_OK;
@@ -181,7 +181,7 @@ static enum err compare_some(struct round *round, struct compared *tables, size_
     v->hand.store->ops->cutter_end(v->stay.cutter);
     TRY(err);
     if (why != NULL)
-        return fault_set(f, ERR_BUSY, "%s", why);
+        return fault_set(f, ERR_BUSY, "%s%s", why, round->large ? " (a table that was touched as a whole: `leat verify --table` can compare it in parts)" : "");
     round->run.cut = cut;
     if (round->taken_us == 0)
         round->taken_us = cut.taken_us;
@@ -246,7 +246,8 @@ static enum err conclude(struct round *round, struct fault *f)
         TRY(verify_append(&round->run, EVENT_VERIFY_STAY, json_pack("{s:s, s:O}", "cut", lsn_text(round->run.cut.at, at), "tables", round->run.unverifiable), f));
     }
     TRY(write_outcome(round, f));
-    TRY(touched_passed(v->hand.touched, round->list.upto, f));
+    if (!round->large)
+        TRY(touched_passed(v->hand.touched, round->list.upto, f));
     pthread_mutex_lock(&v->lock);
     v->stay.keys += round->keys;
     v->stay.rounds++;
@@ -267,7 +268,7 @@ static enum err run_round(struct round *round, struct fault *f)
 
 /* --- when --- */
 
-static void say_why(struct verify *v, const char *why)
+void stay_held(struct verify *v, const char *why)
 {
     pthread_mutex_lock(&v->lock);
     snprintf(v->stay.why, sizeof v->stay.why, "%.250s", why);
@@ -302,7 +303,8 @@ static enum err round_of(struct verify *v, struct fault *f)
     json_decref(round.run.unverifiable);
     json_decref(round.due);
     if (verify_is_for_now(err)) {
-        say_why(v, f->why);
+        stay_rest(v);
+        stay_held(v, f->why);
         fault_clear(f);
         err = ERR_OK;
     }
@@ -317,17 +319,23 @@ enum err stay_turn(struct verify *v, struct fault *f)
         return ERR_OK;
     if (!touched_stands(v->hand.touched)) {
         stay_rest(v);
-        say_why(v, "what was touched since is not known");
+        stay_held(v, "what was touched since is not known");
         return ERR_OK;
     }
-    if (world_mono_us() < v->stay.next_us || atomic_load(v->hand.pace) != COPY_FREE)
+    if (world_mono_us() < v->stay.next_us)
         return ERR_OK;
+    if (atomic_load(v->hand.pace) != COPY_FREE) {
+        stay_held(v, "the governor leaves it no time");
+        return ERR_OK;
+    }
     at = world_wall_us();
     if (touched_none(v->hand.touched) && (json_array_size(json_object_get(v->outcome, "due")) == 0 || world_mono_us() < v->stay.large_us)) {
         pthread_mutex_lock(&v->lock);
         v->stay.at_us = at;
         v->stay.why[0] = '\0';
         pthread_mutex_unlock(&v->lock);
+        if (world_mono_us() > v->stay.next_us + REST_US)
+            stay_rest(v);
         return ERR_OK;
     }
     return round_of(v, f);

@@ -223,11 +223,14 @@ static enum err look(struct verify *v, struct fault *f)
     enum err err;
 
     TRY(verify_asked(v->hand.journal, v->hand.store->name, a, &r.id, &r.does, &table, f));
-    if (schema_pending(v))
+    if (schema_pending(v)) {
+        stay_held(v, "the schema is waited for");
         return ERR_OK;
+    }
     if (r.id == NULL)
         return stay_turn(v, f);
     stay_rest(v);
+    stay_held(v, "a comparison that was asked for comes first");
     r.unverifiable = json_array();
     r.objects = json_array();
     r.differing = json_array();

@@ -68,6 +68,8 @@ MUST_USE enum err verify_append(struct run *r, enum event_kind kind, json_t *o, 
 
 /* stay.c; by the thread, while nothing is asked for. */
 MUST_USE enum err stay_turn(struct verify *v, struct fault *f);
+/* It does not go on for now, and why. */
+void stay_held(struct verify *v, const char *why);
 /* Gives up what it holds between two rounds. */
 void stay_rest(struct verify *v);
 /* Under the lock. */

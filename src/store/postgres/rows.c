@@ -91,9 +91,10 @@ static void add_keys(struct store_rows *r, struct buf *b, const struct row_plan 
     buf_addc(b, ')');
 }
 
-/* Built-in types whose order every major and every platform agrees on; text by its bytes. Their oids are the same everywhere. */
-static bool has_order(const struct row_column *c, const char **ret_collate)
+/* Built-in types whose order every major and every platform agrees on; text by its bytes, in one encoding. Their oids are the same everywhere. */
+static bool has_order(const struct store_rows *r, const struct row_column *c, const char **ret_collate)
 {
+    const char *encoding = PQparameterStatus(r->pg->conn, "server_encoding");
     static const uint32_t plain[] = {16, 17, 20, 21, 23, 26, 1082, 1083, 1114, 1184, 1700, 2950};
     static const uint32_t texts[] = {25, 1043};
 
@@ -104,7 +105,7 @@ static bool has_order(const struct row_column *c, const char **ret_collate)
     *ret_collate = " COLLATE \"C\"";
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         if (c->source->type_oid == texts[i])
-            return !c->as_text;
+            return !c->as_text && encoding != NULL && strcmp(encoding, "UTF8") == 0;
     return false;
 }
 
@@ -112,7 +113,7 @@ static void add_bound(struct store_rows *r, struct buf *b, const struct row_colu
 {
     const char *collate;
 
-    ENSURE(has_order(c, &collate));
+    (void)has_order(r, c, &collate); /* pg_rows_read has asked */
     if (bound != NULL)
         buf_addf(b, " AND %s%s OPERATOR(pg_catalog.%s) %s::%s", pg_quote_ident(r->arena, of_side(r, c)->name), collate, operator, pg_quote_literal(r->arena, bound), of_side(r, c)->type);
 }
@@ -152,7 +153,7 @@ static enum err by_index(struct store_rows *r, bool yes, struct fault *f)
         return ERR_OK;
     r->by_index = yes;
     return pg_exec(r->pg, yes ? "SET LOCAL enable_seqscan = off; SET LOCAL enable_mergejoin = off; SET LOCAL random_page_cost = 1"
-                              : "SET LOCAL enable_seqscan = on; SET LOCAL enable_mergejoin = on", NULL, f);
+                              : "SET LOCAL enable_seqscan = on; SET LOCAL enable_mergejoin = on; SET LOCAL random_page_cost TO DEFAULT", NULL, f);
 }
 
 /* Until more of it is here. A server that says nothing is no reason not to stop. */
@@ -195,6 +196,10 @@ enum err pg_rows_read(struct store_rows *r, const struct table *t, const struct 
     AUTO_RESULT *end = NULL;
     const char *sql;
 
+    const char *collate;
+
+    if (part->ranged && !has_order(r, &plan->columns[0], &collate))
+        return fault_set(f, r->side == STORE_SOURCE ? ERR_SOURCE_SQL : ERR_TARGET_SQL, "it takes longer than limits.snapshot_age, and its key has not the same order on both sides");
     arena_reset(r->arena);
     copy_rows_reset(into);
     sql = copy_sql(r, t, plan, part);
@@ -211,6 +216,7 @@ enum err pg_rows_read(struct store_rows *r, const struct table *t, const struct 
 /* --- where to divide --- */
 
 #define SAMPLE_BYTES 16e6
+#define BOUNDS_TIMEOUT_MS 60000
 
 enum err pg_rows_bounds(struct store_rows *r, const struct table *t, const struct row_plan *plan, const struct row_part *part, size_t most, struct arena *a, const char ***ret,
                         size_t *ret_count, struct fault *f)
@@ -222,8 +228,9 @@ enum err pg_rows_bounds(struct store_rows *r, const struct table *t, const struc
 
     arena_reset(r->arena);
     *ret_count = 0;
-    if (plan->keys == 0 || !has_order(&plan->columns[0], &collate))
+    if (plan->keys == 0 || !has_order(r, &plan->columns[0], &collate))
         return ERR_OK;
+    TRY(pg_execf(r->pg, NULL, f, "SET lock_timeout = %d; SET statement_timeout = %d", CUT_LOCK_TIMEOUT_MS, BOUNDS_TIMEOUT_MS)); /* of a session of its own */
     buf_addf(&b, "SELECT leat_bounds.k::pg_catalog.text AS bound FROM (SELECT DISTINCT pg_catalog.unnest(pg_catalog.percentile_disc(ARRAY[");
     for (size_t i = 1; i <= most; i++)
         buf_addf(&b, "%s%.6f", i > 1 ? ", " : "", (double)i / (double)(most + 1));
