@@ -31,6 +31,7 @@ struct config_limits {
     int64_t source_wal;       /* bytes the slot may retain on the source */
     int64_t spool;            /* bytes of spool on disk */
     int64_t snapshot_age_us;
+    int64_t silence_us;       /* an engine that has said nothing for so long is ended and started again */
     int64_t drop_slot_after_us; /* 0: never */
     int copy_workers;
     int index_workers;

@@ -2,6 +2,7 @@
  *
  *   it ended                            then
  *   by a signal from outside            started again at once; more than DEATHS_A_MINUTE: as a transient error
+ *   by us, for its silence              as by a signal from outside
  *   by a signal of its own (a bug)      as a transient error; CRASHES times without 60 s of health between: the store stops
  *   to begin anew, as it says           started again at once
  *   with a transient error, or asked to started again after 0.2 s, doubling to 10 s; from 0.2 s again after 60 s of health
@@ -30,6 +31,7 @@
 #define MINUTE_US ((int64_t)60000000)
 #define DEATHS_A_MINUTE 20
 #define CRASHES 10
+#define LOOK_US ((int64_t)500000)
 
 /* --- start --- */
 
@@ -204,6 +206,42 @@ static bool reap(struct engine_process *e, int flags, int *ret_status)
     return true;
 }
 
+/* While it prepares it may say nothing for long (a schema is made, a lock is waited for); from then on it does four times a second. */
+static bool is_new_word(struct engine_process *e, const struct pilot_job *job, bool *ret_bound)
+{
+    bool alive;
+    json_t *o = pilot_store_status(job->state_dir, e->store, &alive);
+    const char *phase = json_string_value(json_object_get(o, "phase"));
+    int64_t at = (int64_t)json_integer_value(json_object_get(o, "at_us"));
+    bool own = (pid_t)json_integer_value(json_object_get(o, "pid")) == e->pid;
+    bool said = own && at != e->said_at;
+
+    *ret_bound = own && phase != NULL && strcmp(phase, "build") != 0;
+    if (said)
+        e->said_at = at;
+    json_decref(o);
+    return said;
+}
+
+static void mind_silence(struct engine_process *e, const struct pilot_job *job)
+{
+    int64_t now = world_mono_us();
+    AUTO_CHARS *text = NULL;
+    bool bound;
+
+    if (now < e->looked_us + LOOK_US)
+        return;
+    e->looked_us = now;
+    if (is_new_word(e, job, &bound) || !bound || e->heard_us < e->started_us)
+        e->heard_us = now;
+    if (now - e->heard_us < job->config->limits.silence_us)
+        return;
+    text = mem_format("the engine has said nothing for %.0f s: a server, or a machine in between, does not answer; it is ended", (double)(now - e->heard_us) / 1e6);
+    say(job, e->store, text);
+    e->heard_us = now;
+    (void)kill(e->pid, SIGKILL);
+}
+
 void engine_process_turn(struct engine_process *e, const struct pilot_job *job, int64_t token)
 {
     int status;
@@ -215,6 +253,8 @@ void engine_process_turn(struct engine_process *e, const struct pilot_job *job, 
         else
             on_exited(e, job, WEXITSTATUS(status));
     }
+    if (e->pid > 0)
+        mind_silence(e, job);
     if (e->pid == 0 && e->fault.code == ERR_OK && world_mono_us() >= e->again_us && start(e, job, token, &f) != ERR_OK)
         again_later(e, job, f.why);
 }

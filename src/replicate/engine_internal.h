@@ -63,6 +63,7 @@ struct engine {
     int64_t ledger;
     int64_t started_us;        /* wall */
     struct lag lag;
+    int64_t served_us;         /* when the source was last seen to stream to us (monotonic) */
     int64_t lag_us;            /* or LAG_UNKNOWN */
     int64_t lag_bytes;
 };

@@ -43,9 +43,20 @@ static void measure_lag(struct engine *e, const struct apply_facts *facts)
     e->lag_bytes = e->lag_us != 0 && lsn_lt(facts->applied, e->watch.source_now) ? (int64_t)(e->watch.source_now.v - facts->applied.v) : 0;
 }
 
+/* The source has ended the stream, and nothing of that came here: whoever stands in between keeps the connection up. */
+static enum err mind_stream(struct engine *e, struct fault *f)
+{
+    if (e->watch.slot_in_use || e->served_us == 0)
+        e->served_us = world_mono_us();
+    if (world_mono_us() - e->served_us > e->config->limits.silence_us)
+        return fault_set(f, ERR_SOURCE_LOST, "the source streams to nobody, and has not said so here");
+    return ERR_OK;
+}
+
 static enum err tick(struct engine *e, struct fault *f)
 {
     struct apply_facts facts;
+    int64_t pending; /* what has come and is not applied yet, at most: what has not come is no burden of the target's */
 
     apply_facts(e->apply, &facts);
     if (spool_in_use(e)) {
@@ -58,7 +69,9 @@ static enum err tick(struct engine *e, struct fault *f)
     lag_note(&e->lag, e->watch.source_now, e->watch.source_clock_us);
     progress_tick(&e->progress, facts.applied, facts.mark, e->watch.target_now, e->watch.target_flushed);
     measure_lag(e, &facts);
-    reader_may_pass(e->reader, e->lag_bytes < PASS_BYTES && e->lag_bytes < e->config->limits.source_wal / 8);
+    pending = facts.idle || !lsn_lt(facts.applied, e->watch.source_now) ? 0 : (int64_t)(e->watch.source_now.v - facts.applied.v);
+    reader_may_pass(e->reader, pending < PASS_BYTES && pending < e->config->limits.source_wal / 8);
+    TRY(mind_stream(e, f));
     if (strcmp(e->watch.slot_state, "lost") == 0)
         return fault_set(f, ERR_SLOT_LOST, "the source removed WAL the slot needs");
     return ERR_OK;

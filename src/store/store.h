@@ -187,6 +187,7 @@ struct watch { /* what the watcher sees of both sides; refreshed by watcher_poll
     const char *slot_state;     /* "reserved", "extended", "unreserved", "lost", "missing"; static */
     int64_t replica_lag_us;     /* worst of the source's own standbys; 0: none */
     int64_t oldest_xact_us;     /* age of the source's oldest open transaction */
+    bool slot_in_use;           /* somebody streams from it, as the source sees it */
     int64_t source_clock_us;    /* the source's own clock, by which its commits are dated; ours may differ, or be set */
 };
 

@@ -50,7 +50,7 @@ class _Pair(threading.Thread):
         super().__init__(daemon=True, name="proxy pair")
         self.proxy, self.client, self.server = proxy, client, None
         self.name_of_client = ""
-        self.silent = self.ended = False
+        self.silent = self.ended = self.held = False
 
     def run(self):
         try:
@@ -65,7 +65,7 @@ class _Pair(threading.Thread):
         self.end()
 
     def _turn(self):
-        if self.silent or self.proxy.holding:
+        if self.silent or self.held or self.proxy.holding:
             self.proxy.changed.wait(0.05)
             return True
         ready, _, _ = select.select([self.client, self.server], [], [], 0.05)
@@ -168,8 +168,16 @@ class Proxy:
                 self.deaf = True
             return len(found)
 
-    def hold(self):
-        self.holding = True
+    def hold(self, name=None):
+        """All, those to come too; or those of that name that are there: how many."""
+        if name is None:
+            self.holding = True
+            return len(self.pairs)
+        with self.lock:
+            found = self._of(name)
+            for pair in found:
+                pair.held = True
+            return len(found)
 
     def accepted(self):
         """How many connections there ever were."""
@@ -180,6 +188,9 @@ class Proxy:
 
     def heal(self):
         self.refusing = self.holding = False
+        with self.lock:
+            for pair in self.pairs:
+                pair.held = False
         if self.deaf:
             self.deaf = False
             self.door.setsockopt(socket.SOL_SOCKET, SO_DETACH_FILTER, 0)

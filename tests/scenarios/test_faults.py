@@ -17,6 +17,7 @@ from proxy import Proxy
 from servers import popen_mortal
 from wait import wait_for
 
+SILENCE = "limits:\n  silence: 5s\n"
 NOTICED = 15   # seconds; the connections of these tests give up a silent peer after three
 
 
@@ -27,7 +28,7 @@ def networked(server, migration, source=15, target=17, **more):
         def through(scene):
             scene.net_source, scene.net_target = (stack.enter_context(Proxy(s.port)) for s in (scene.old, scene.new))
             return scene.net_source.dsn(scene.source), scene.net_target.dsn(scene.target)
-        yield stack.enter_context(Scene(server, migration, source, target, through=through, **{"scale": 1, "awkwardly": False, **more}))
+        yield stack.enter_context(Scene(server, migration, source, target, through=through, **{"scale": 1, "awkwardly": False, "extra": SILENCE, **more}))
 
 
 def wait_ready(scene, phase):
@@ -122,6 +123,20 @@ def test_following_with_a_failing_network(server, migration):
         scene.start()
         for fault in of_phase((*faults.NETWORK, faults.SLOW), FOLLOW):
             carry_out(scene, FOLLOW, fault)
+        scene.finish()
+
+
+def test_a_stream_that_answers_no_more(server, migration):
+    """The source gives it up, and says so to nobody who would pass it on; its own view of the slot tells."""
+    with networked(server, migration, seed=69) as scene:
+        scene.old.sql("alter system set wal_sender_timeout = '2s'")
+        scene.old.sql("select pg_reload_conf()")
+        scene.start()
+        scene.wait_following()
+        before, since = wait_ready(scene, FOLLOW), len(scene.leat.logs(10**8))
+        assert scene.net_source.hold("forward stream") == 1
+        wait_noticed(scene, before)
+        assert "streams to nobody" in scene.leat.logs(10**8)[since:], scene.story()
         scene.finish()
 
 

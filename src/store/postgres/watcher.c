@@ -72,6 +72,7 @@ static enum err poll_source(struct store_watcher *w, struct watch *ret, struct f
     ret->replica_lag_us = pg_get_int(r, 0, 3);
     ret->oldest_xact_us = pg_get_int(r, 0, 4);
     ret->source_clock_us = pg_get_int(r, 0, 5);
+    ret->slot_in_use = pg_get_bool(r, 0, 6);
     return ERR_OK;
 }
 
