@@ -77,18 +77,14 @@ void log_bound(const char *path, int64_t most)
 void log_line(enum log_level level, const char *area, const char *fmt, ...)
 {
     static const char *const names[] = {"debug", "info", "warn", "error"};
-    int64_t us = world_wall_us();
-    time_t seconds = (time_t)(us / 1000000);
-    struct tm tm;
+    char now[WORLD_TIME_SIZE];
     char line[4096];
     va_list args;
     int n;
 
     if (level < log_least)
         return;
-    gmtime_r(&seconds, &tm);
-    n = snprintf(line, sizeof line, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ %-5s %s: ", tm.tm_year + 1900, tm.tm_mon + 1,
-                 tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, (int)(us / 1000 % 1000), names[level], area);
+    n = snprintf(line, sizeof line, "%s %-5s %s: ", world_time_text(world_wall_us(), now), names[level], area);
     va_start(args, fmt);
     n += vsnprintf(line + n, sizeof line - (size_t)n - 1, fmt, args);
     va_end(args);

@@ -66,3 +66,13 @@ void world_sleep_us(int64_t us)
 {
     world->sleep_us(us);
 }
+
+const char *world_time_text(int64_t wall_us, char text[WORLD_TIME_SIZE])
+{
+    time_t seconds = (time_t)(wall_us / 1000000);
+    struct tm tm;
+
+    gmtime_r(&seconds, &tm);
+    snprintf(text, WORLD_TIME_SIZE, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, (int)(wall_us / 1000 % 1000));
+    return text;
+}

@@ -15,6 +15,9 @@ struct world_ops {
 const struct world_ops *world_set(const struct world_ops *ops); /* NULL: the real one. Returns the previous. */
 int64_t world_mono_us(void);
 int64_t world_wall_us(void);
+/* Of the wall clock, "2026-01-31T12:00:00.000Z". */
+#define WORLD_TIME_SIZE 80
+const char *world_time_text(int64_t wall_us, char text[WORLD_TIME_SIZE]);
 void world_random(void *p, size_t size);
 void world_sleep_us(int64_t us);
 

@@ -2,17 +2,16 @@
 #include "cli/gates.h"
 
 #include <stdio.h>
-#include <time.h>
 
 #include "base/world.h"
 #include "config/config.h"
+
+#define FRESH_US ((int64_t)60000000) /* of what was changed: older than that, it does not count as compared */
 
 static void add_gate(json_t *gates, const char *store, const char *name, bool ok, const char *why)
 {
     json_array_append_new(gates, json_pack("{s:s, s:s, s:b, s:s}", "name", name, "store", store, "ok", (int)ok, "why", why));
 }
-
-#define FRESH_US ((int64_t)60000000) /* of what was changed: older than that, it does not count as compared */
 
 /* --- whether both sides are known to be equal --- */
 
@@ -92,25 +91,20 @@ void gates_date(json_t *verified)
     int64_t pass = number_of(verified, "at_us");
     int64_t stay = number_of(json_object_get(verified, "stay"), "at_us");
     int64_t at = stay > pass ? stay : pass;
-    time_t seconds = (time_t)(at / 1000000);
-    struct tm tm;
-    char text[80];
+    char text[WORLD_TIME_SIZE];
 
-    if (at == 0)
-        return;
-    gmtime_r(&seconds, &tm);
-    snprintf(text, sizeof text, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, (int)(at / 1000 % 1000));
-    json_object_set_new(verified, "at", json_string(text));
+    if (at != 0)
+        json_object_set_new(verified, "at", json_string(world_time_text(at, text)));
 }
 
 void gates_of(const struct cli *c, const json_t *s, json_t *gates)
 {
     const char *store = json_string_value(json_object_get(s, "name"));
     const json_t *lag = json_object_get(s, "lag_seconds");
-    bool measured = json_is_number(lag) && json_is_true(json_object_get(s, "running"));
     double seconds = json_number_value(lag);
     json_int_t ledger = json_integer_value(json_object_get(s, "ledger"));
     bool running = json_is_true(json_object_get(s, "running"));
+    bool measured = json_is_number(lag) && running;
     bool followed = json_is_true(json_object_get(s, "following"));
     char why[128];
 

@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "base/mem.h"
 #include "model/change.h"
@@ -58,6 +59,14 @@ static inline uint16_t table_key_columns(const struct table *t)
     for (uint16_t i = 0; table_has_key(t) && i < t->column_count; i++)
         n = (uint16_t)(n + t->columns[i].key);
     return n;
+}
+
+/* "schema.name", as people and the journal have it. */
+static inline bool table_is_called(const struct table *t, const char *full)
+{
+    size_t n = strlen(t->schema);
+
+    return full != NULL && strncmp(full, t->schema, n) == 0 && full[n] == '.' && strcmp(full + n + 1, t->name) == 0;
 }
 
 struct sequence {

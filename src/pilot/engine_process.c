@@ -207,39 +207,39 @@ static bool reap(struct engine_process *e, int flags, int *ret_status)
 }
 
 /* While it prepares it may say nothing for long (a schema is made, a lock is waited for); from then on it does four times a second. */
-static bool is_new_word(struct engine_process *e, const struct pilot_job *job, bool *ret_bound)
+static bool may_be_silent(const struct engine_process *e, const struct pilot_job *job)
 {
     bool alive;
     json_t *o = pilot_store_status(job->state_dir, e->store, &alive);
     const char *phase = json_string_value(json_object_get(o, "phase"));
-    int64_t at = (int64_t)json_integer_value(json_object_get(o, "at_us"));
     bool own = (pid_t)json_integer_value(json_object_get(o, "pid")) == e->pid;
-    bool said = own && at != e->said_at;
+    bool may = !own || phase == NULL || strcmp(phase, "build") == 0;
 
-    *ret_bound = own && phase != NULL && strcmp(phase, "build") != 0;
-    if (said)
-        e->said_at = at;
     json_decref(o);
-    return said;
+    return may;
 }
 
 static void mind_silence(struct engine_process *e, const struct pilot_job *job)
 {
     int64_t now = world_mono_us();
     AUTO_CHARS *text = NULL;
-    bool bound;
+    int64_t said;
 
     if (now < e->looked_us + LOOK_US)
         return;
     e->looked_us = now;
-    if (is_new_word(e, job, &bound) || !bound || e->heard_us < e->started_us)
+    said = pilot_store_written(job->state_dir, e->store);
+    if (said != e->said_ns || e->heard_us < e->started_us)
         e->heard_us = now;
+    e->said_ns = said;
     if (now - e->heard_us < job->config->limits.silence_us)
         return;
-    text = mem_format("the engine has said nothing for %.0f s: a server, or a machine in between, does not answer; it is ended", (double)(now - e->heard_us) / 1e6);
-    say(job, e->store, text);
+    if (!may_be_silent(e, job)) {
+        text = mem_format("the engine has said nothing for %.0f s: a server, or a machine in between, does not answer; it is ended", (double)(now - e->heard_us) / 1e6);
+        say(job, e->store, text);
+        (void)kill(e->pid, SIGKILL);
+    }
     e->heard_us = now;
-    (void)kill(e->pid, SIGKILL);
 }
 
 void engine_process_turn(struct engine_process *e, const struct pilot_job *job, int64_t token)

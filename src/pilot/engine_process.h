@@ -14,8 +14,8 @@ struct engine_process {
     int64_t backoff_us;
     int64_t minute_us;   /* when the minute began in which ... */
     int deaths;          /* ... it was ended by a signal so many times */
-    int64_t said_at;     /* the moment its status is of, by its own clock, ... */
-    int64_t heard_us;    /* ... and since when (monotonic) it has said nothing newer; 0: it has not begun to */
+    int64_t said_ns;     /* when its status was written, by the file system, ... */
+    int64_t heard_us;    /* ... and since when (monotonic) it was not again */
     int64_t looked_us;
     int crashes;         /* by its own fault, without health between */
     struct fault fault;  /* code not ERR_OK: it has stopped for good */

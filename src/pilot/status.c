@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/world.h"
@@ -41,6 +42,14 @@ json_t *pilot_store_status(const char *state_dir, const char *store, bool *ret_a
 
     *ret_alive = o != NULL && pid > 0 && lives((pid_t)pid) && world_wall_us() - at < SILENT_US;
     return o;
+}
+
+int64_t pilot_store_written(const char *state_dir, const char *store)
+{
+    AUTO_CHARS *path = mem_format("%s/run/%s.json", state_dir, store);
+    struct stat st;
+
+    return stat(path, &st) == 0 ? (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec : 0;
 }
 
 static void copy_text(char *to, size_t size, const json_t *o, const char *key)

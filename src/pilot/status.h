@@ -8,6 +8,8 @@
 
 /* What a store's engine last said, or NULL. *ret_alive: it runs now. The caller's own. */
 json_t *pilot_store_status(const char *state_dir, const char *store, bool *ret_alive);
+/* When that was written, by the file system's clock, in nanoseconds; 0: never. */
+int64_t pilot_store_written(const char *state_dir, const char *store);
 /* Why a store's engine ended; ret->code is ERR_OK when it said nothing. */
 void pilot_store_fault(const char *state_dir, const char *store, struct fault *ret);
 /* Writes it down for a process that could not itself. */

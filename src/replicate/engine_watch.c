@@ -33,6 +33,11 @@ static bool spool_in_use(const struct engine *e)
     return !registry_all(e->registry, TABLE_JOINED);
 }
 
+static int64_t ahead(const struct engine *e, const struct apply_facts *facts)
+{
+    return lsn_lt(facts->applied, e->watch.source_now) ? (int64_t)(e->watch.source_now.v - facts->applied.v) : 0;
+}
+
 /* Nothing queued and nothing in flight: what the source's position is ahead by then is no transaction of ours. But something must come
  * from time to time: a heartbeat, at the latest. */
 static void measure_lag(struct engine *e, const struct apply_facts *facts)
@@ -40,7 +45,7 @@ static void measure_lag(struct engine *e, const struct apply_facts *facts)
     int64_t lag = lag_of(&e->lag, facts->applied, facts->applied_us, e->watch.source_clock_us);
 
     e->lag_us = facts->idle && lag != LAG_UNKNOWN && lag < SILENT_US ? 0 : lag;
-    e->lag_bytes = e->lag_us != 0 && lsn_lt(facts->applied, e->watch.source_now) ? (int64_t)(e->watch.source_now.v - facts->applied.v) : 0;
+    e->lag_bytes = e->lag_us != 0 ? ahead(e, facts) : 0;
 }
 
 /* The source has ended the stream, and nothing of that came here: whoever stands in between keeps the connection up. */
@@ -69,7 +74,7 @@ static enum err tick(struct engine *e, struct fault *f)
     lag_note(&e->lag, e->watch.source_now, e->watch.source_clock_us);
     progress_tick(&e->progress, facts.applied, facts.mark, e->watch.target_now, e->watch.target_flushed);
     measure_lag(e, &facts);
-    pending = facts.idle || !lsn_lt(facts.applied, e->watch.source_now) ? 0 : (int64_t)(e->watch.source_now.v - facts.applied.v);
+    pending = facts.idle ? 0 : ahead(e, &facts);
     reader_may_pass(e->reader, pending < PASS_BYTES && pending < e->config->limits.source_wal / 8);
     TRY(mind_stream(e, f));
     if (strcmp(e->watch.slot_state, "lost") == 0)

@@ -28,6 +28,14 @@ static void index_tables(struct registry *r)
     }
 }
 
+struct rtable *registry_named(const struct registry *r, const char *full)
+{
+    for (size_t i = 0; i < r->count; i++)
+        if (table_is_called(r->tables[i].source, full))
+            return &r->tables[i];
+    return NULL;
+}
+
 struct rtable *registry_find(const struct registry *r, uint32_t oid)
 {
     size_t at = oid * 2654435761u & (r->slot_count - 1);

@@ -75,6 +75,7 @@ AUTO_DEFINE(registry)
 MUST_USE enum err registry_restore(struct registry *r, const struct copy_records *records, struct fault *f);
 /* Gives every table its keys and indexes. */
 void registry_items(struct registry *r, const struct build_post *post);
+struct rtable *registry_named(const struct registry *r, const char *full); /* "schema.name" of the source; linear */
 struct rtable *registry_find(const struct registry *r, uint32_t source_oid);
 /* Sets the record with its parsed snapshot. Under the lock. */
 MUST_USE enum err rtable_set_record(struct registry *r, struct rtable *t, const struct copy_record *record, struct fault *f);

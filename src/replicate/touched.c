@@ -118,20 +118,29 @@ static char *shape_of(const struct table *t)
     return mem_format("%016" PRIx64, (uint64_t)XXH3_64bits(b.data, b.len));
 }
 
+static json_t *shapes(const struct touched *t)
+{
+    json_t *o = json_object();
+
+    for (size_t i = 0; i < t->registry->count; i++) {
+        AUTO_CHARS *oid = mem_format("%u", t->registry->tables[i].source->oid);
+        AUTO_CHARS *shape = shape_of(t->registry->tables[i].source);
+        json_object_set_new(o, oid, json_string(shape));
+    }
+    return o;
+}
+
 /* Tables that were changed by more than rows: a statement on either side may have written to all of them. */
 static enum err compare_shapes(struct touched *t, struct fault *f)
 {
     json_t *before = NULL;
-    json_t *now = json_object();
+    json_t *now = shapes(t);
     enum err err = read_fact(t, SHAPES, &before, f);
 
     for (size_t i = 0; err == ERR_OK && i < t->registry->count; i++) {
         AUTO_CHARS *oid = mem_format("%u", t->registry->tables[i].source->oid);
-        AUTO_CHARS *shape = shape_of(t->registry->tables[i].source);
-        const char *was = json_string_value(json_object_get(before, oid));
-        if (t->stands && (was == NULL || strcmp(was, shape) != 0))
+        if (!json_equal(json_object_get(before, oid), json_object_get(now, oid)))
             err = touched_table(t, &t->registry->tables[i], f);
-        json_object_set_new(now, oid, json_string(shape));
     }
     if (err == ERR_OK && !json_equal(before, now))
         err = write_fact(t, SHAPES, json_incref(now), f);
@@ -175,7 +184,8 @@ enum err touched_new(const char *state_dir, struct store *s, struct journal *j, 
     json_decref(fact);
     if (t->log != NULL)
         TRY(err);
-    TRY(compare_shapes(t, f));
+    if (t->stands)
+        TRY(compare_shapes(t, f));
     *ret = TAKE(t);
     return ERR_OK;
 }
@@ -376,6 +386,7 @@ enum err touched_begin(struct touched *t, struct fault *f)
 {
     enum err err;
 
+    TRY(write_fact(t, SHAPES, shapes(t), f));
     pthread_mutex_lock(&t->lock);
     err = t->log != NULL ? touched_log_clear(t->log, f) : fault_set(f, ERR_STATE_DIR, "what is touched cannot be noted: see the log of when it was opened");
     if (err == ERR_OK) {

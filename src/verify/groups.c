@@ -10,7 +10,6 @@
 #include "verify/selftest.h"
 #include "verify/verify_internal.h"
 
-#define TABLES_A_CUT 200
 #define PATIENCE_US ((int64_t)600000000) /* for a cut, or a lock, before a table is given up */
 #define TABLES_WITH_ROWS 50              /* in one event: it is bounded */
 #define LATE_MOST 3                      /* cuts that were too short for a table that cannot be divided */
@@ -23,22 +22,6 @@ static bool is_wanted(const struct table *t, const json_t *names)
     AUTO_CHARS *full = report_name(t);
 
     return outcome_names(names, full);
-}
-
-static bool in_list(const json_t *tables, const struct table *t, const json_t **ret)
-{
-    AUTO_CHARS *name = report_name(t);
-    const json_t *one;
-    size_t i;
-
-    json_array_foreach(tables, i, one)
-    {
-        if (strcmp(json_string_value(json_object_get(one, "table")), name) == 0) {
-            *ret = one;
-            return true;
-        }
-    }
-    return false;
 }
 
 static int larger_first(const void *left, const void *right)
@@ -79,11 +62,11 @@ void verify_choose(struct run *r, const json_t *before)
         selftest_table(r->arena, &r->tables[r->count++]);
     for (size_t i = 0; i < registry->count; i++) {
         struct compared t = {.source = registry->tables[i].source, .target = registry->tables[i].target};
-        const json_t *outcome;
+        const json_t *outcome = report_in(before, t.source);
         if (t.source->unlogged || !is_wanted(t.source, r->names))
             continue;
         columns_plan(r->arena, t.source, t.target, coarse, &t.plan, &t.remark);
-        if (in_list(before, t.source, &outcome)) {
+        if (outcome != NULL) {
             r->rows += (uint64_t)json_integer_value(json_object_get(outcome, "rows_source"));
             count_differences(r, t.source, (uint64_t)json_integer_value(json_object_get(outcome, "differences")));
             continue;
@@ -204,28 +187,40 @@ static enum err mind_ranges(struct compare *c, bool noted, bool *ret_moved, stru
     return ERR_OK;
 }
 
+enum err verify_at_cut(struct verify *v, struct store_lane *lane, struct compare *c, struct cut *ret, int64_t *ret_ledger, const char **ret_why, struct fault *f)
+{
+    const struct store_ops *ops = v->hand.store->ops;
+    struct cut_place place = {.store = v->hand.store, .apply = v->hand.apply, .lane = lane, .cutter = c->cutter, .stop = &v->stop};
+    const struct table *source[TABLES_A_CUT];
+    const struct table *target[TABLES_A_CUT];
+    size_t n = list_tables(c->tables, c->count, source, target);
+    enum err err = ERR_OK;
+
+    verify_say(v, "making a cut");
+    TRY(cut_make(&place, source, target, n, ret, f));
+    verify_say(v, "comparing");
+    c->store = v->hand.store;
+    c->pace = v->hand.pace;
+    c->stop = &v->stop;
+    c->until_us = world_mono_us() + v->hand.config->limits.snapshot_age_us;
+    if (ret_ledger != NULL)
+        err = ops->cutter_ledger(c->cutter, ret_ledger, f);
+    if (err == ERR_OK)
+        err = compare_run(c, ret_why, f);
+    ops->cutter_end(c->cutter);
+    return err;
+}
+
 static enum err one_cut(struct run *r, struct compared *tables, size_t count, const char **ret_why, bool *ret_moved, struct fault *f)
 {
     struct verify *v = r->v;
-    struct cut_place place = {.store = v->hand.store, .apply = v->hand.apply, .lane = r->lane, .cutter = r->cutter, .stop = &v->stop};
-    const struct table *source[TABLES_A_CUT];
-    const struct table *target[TABLES_A_CUT];
-    struct compare compare = {.store = v->hand.store, .cutter = r->cutter, .arena = r->arena, .tables = tables, .count = count, .named_most = r->does == VERIFY_PLAN ? REPAIR_MOST + 1 : COMPARE_NAMED, .pairs = v->hand.config->limits.copy_workers, .pace = v->hand.pace, .rows = &v->rows, .stop = &v->stop};
+    struct compare compare = {.cutter = r->cutter, .arena = r->arena, .tables = tables, .count = count, .named_most = r->does == VERIFY_PLAN ? REPAIR_MOST + 1 : COMPARE_NAMED,
+                              .pairs = v->hand.config->limits.copy_workers, .rows = &v->rows};
     struct cut cut;
     int64_t ledger = 0;
-    size_t n = list_tables(tables, count, source, target);
-    enum err err;
+    enum err err = verify_at_cut(v, r->lane, &compare, &cut, &ledger, ret_why, f);
 
-    verify_say(v, "making a cut");
-    TRY(cut_make(&place, source, target, n, &cut, f));
-    verify_say(v, "comparing");
-    compare.until_us = world_mono_us() + v->hand.config->limits.snapshot_age_us;
-    err = v->hand.store->ops->cutter_ledger(r->cutter, &ledger, f);
-    if (err == ERR_OK)
-        err = compare_run(&compare, ret_why, f);
-    v->hand.store->ops->cutter_end(r->cutter);
-    if (err == ERR_OK)
-        *ret_moved = compare.paused;
+    *ret_moved = err == ERR_OK && compare.paused;
     if (err == ERR_OK)
         err = mind_ranges(&compare, touched_stands(v->hand.touched), ret_moved, f);
     if (err != ERR_OK)

@@ -289,32 +289,19 @@ static bool take_mend(struct mending *m, const json_t *o)
     return kind != NULL && strcmp(kind, difference_name(one->kind)) == 0 && (one->before != NULL || one->after != NULL) && one->count >= 1 && one->count <= REPAIR_MOST;
 }
 
-static bool find_table(struct mending *m, const char *name)
-{
-    const struct registry *registry = m->run->v->hand.registry;
-
-    for (size_t i = 0; i < registry->count; i++) {
-        AUTO_CHARS *own = report_name(registry->tables[i].source);
-        if (strcmp(own, name) == 0) {
-            m->source = registry->tables[i].source;
-            m->target = registry->tables[i].target;
-            return true;
-        }
-    }
-    return false;
-}
-
 /* NULL: it is ready to be carried out. */
 static const char *take_table(struct mending *m, const json_t *o)
 {
-    const char *name = json_string_value(json_object_get(o, "table"));
+    const struct rtable *table = registry_named(m->run->v->hand.registry, json_string_value(json_object_get(o, "table")));
     const json_t *mends = json_object_get(o, "mends");
     const char *remark;
     const json_t *one;
     size_t i;
 
-    if (name == NULL || !find_table(m, name))
+    if (table == NULL)
         return "no such table is followed any more";
+    m->source = table->source;
+    m->target = table->target;
     columns_plan(m->arena, m->source, m->target, false, &m->plan, &remark);
     if (!same_columns(m, json_object_get(o, "columns")) || json_integer_value(json_object_get(o, "keys")) != m->plan.keys)
         return "its columns or its key are not those of the plan: make a new one";

@@ -11,6 +11,17 @@ char *report_name(const struct table *t)
     return mem_format("%s.%s", t->schema, t->name);
 }
 
+const json_t *report_in(const json_t *list, const struct table *t)
+{
+    const json_t *one;
+    size_t i;
+
+    json_array_foreach(list, i, one)
+        if (table_is_called(t, json_string_value(json_object_get(one, "table"))))
+            return one;
+    return NULL;
+}
+
 /* Cut between characters: what is cut in the middle is no UTF-8. */
 static json_t *value_json(const char *text)
 {

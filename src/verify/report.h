@@ -10,5 +10,7 @@
 json_t *report_table(const struct compared *t, bool with_rows);
 /* "schema.name" */
 char *report_name(const struct table *t);
+/* What a list of reports, or anything with "table", says of t; NULL: nothing. */
+const json_t *report_in(const json_t *list, const struct table *t);
 
 #endif

@@ -26,16 +26,16 @@
 #define PART_OF_TIME 10                   /* a large table: one in so many seconds */
 #define KEYS_A_ROUND 50000u
 #define SMALL_BYTES ((int64_t)32 << 20)
-#define TABLES_A_CUT 200
 
 struct round {
     struct run run;
     struct touched_list list;
     json_t *due;         /* names: as it will be when this round is over */
+    json_t *differing;   /* [{"table", "differences"}]: found in it, */
+    json_t *reports;     /* and in full */
     int64_t taken_us;    /* of the first cut: what it says is of then */
     size_t keys;
     bool large;          /* a table that was due is in it */
-    bool found;          /* a difference */
 };
 
 /* --- which tables, and which of their rows --- */
@@ -51,15 +51,9 @@ static bool in_names(const json_t *names, const char *full)
     return false;
 }
 
-static bool is_differing(const struct verify *v, const char *full)
+static bool is_differing(const struct verify *v, const struct table *t)
 {
-    const json_t *one;
-    size_t i;
-
-    json_array_foreach(json_object_get(v->outcome, "differing"), i, one)
-        if (strcmp(json_string_value(json_object_get(one, "table")), full) == 0)
-            return true;
-    return false;
+    return report_in(json_object_get(v->outcome, "differing"), t) != NULL;
 }
 
 static struct compared *add_table(struct round *round, const struct rtable *t)
@@ -78,7 +72,7 @@ static void add_touched(struct round *round, const struct touched_rows *rows)
     AUTO_CHARS *name = report_name(source);
     struct compared *c;
 
-    if (source->unlogged || is_differing(round->run.v, name) || in_names(round->due, name))
+    if (source->unlogged || is_differing(round->run.v, source) || in_names(round->due, name))
         return;
     c = add_table(round, rows->table);
     if (!rows->whole && c->plan.keys > 0 && c->plan.keys == table_key_columns(source)) {
@@ -108,13 +102,8 @@ static void add_due(struct round *round)
     json_array_foreach(before, i, one)
     {
         const char *name = json_string_value(one);
-        const struct rtable *t = NULL;
-        for (size_t k = 0; k < v->hand.registry->count && t == NULL; k++) {
-            AUTO_CHARS *full = report_name(v->hand.registry->tables[k].source);
-            if (strcmp(full, name) == 0)
-                t = &v->hand.registry->tables[k];
-        }
-        if (t == NULL || is_differing(v, name)) {
+        const struct rtable *t = registry_named(v->hand.registry, name);
+        if (t == NULL || is_differing(v, t->source)) {
             remove_name(round->due, name);
         } else if (!round->large && world_mono_us() >= v->stay.large_us) {
             (void)add_table(round, t);
@@ -162,24 +151,12 @@ void stay_rest(struct verify *v)
 static enum err compare_some(struct round *round, struct compared *tables, size_t count, struct fault *f)
 {
     struct verify *v = round->run.v;
-    struct cut_place place = {.store = v->hand.store, .apply = v->hand.apply, .lane = v->stay.lane, .cutter = v->stay.cutter, .stop = &v->stop};
-    const struct table *source[TABLES_A_CUT];
-    const struct table *target[TABLES_A_CUT];
     _Atomic uint64_t rows = 0;
-    struct compare compare = {.store = v->hand.store, .cutter = v->stay.cutter, .arena = round->run.arena, .tables = tables, .count = count, .named_most = COMPARE_NAMED, .pairs = 1, .pace = v->hand.pace, .rows = &rows, .stop = &v->stop};
+    struct compare compare = {.cutter = v->stay.cutter, .arena = round->run.arena, .tables = tables, .count = count, .named_most = COMPARE_NAMED, .pairs = 1, .rows = &rows};
     const char *why = NULL;
     struct cut cut;
-    enum err err;
 
-    for (size_t i = 0; i < count; i++) {
-        source[i] = tables[i].source;
-        target[i] = tables[i].target;
-    }
-    TRY(cut_make(&place, source, target, count, &cut, f));
-    compare.until_us = world_mono_us() + v->hand.config->limits.snapshot_age_us;
-    err = compare_run(&compare, &why, f);
-    v->hand.store->ops->cutter_end(v->stay.cutter);
-    TRY(err);
+    TRY(verify_at_cut(v, v->stay.lane, &compare, &cut, NULL, &why, f));
     if (why != NULL)
         return fault_set(f, ERR_BUSY, "%s%s", why, round->large ? " (a table that was touched as a whole: `leat verify --table` can compare it in parts)" : "");
     round->run.cut = cut;
@@ -197,9 +174,8 @@ static void take_note(struct round *round, const struct compared *c)
         json_array_append_new(round->due, json_string(name));
         log_line(LOG_INFO, round->run.v->hand.store->name, "%s could not be compared again: %s", name, c->failed);
     } else if (c->differences > 0) {
-        round->found = true;
-        json_array_append_new(round->run.differing, json_pack("{s:s, s:I}", "table", name, "differences", (json_int_t)c->differences));
-        json_array_append_new(round->run.unverifiable, report_table(c, true));
+        json_array_append_new(round->differing, json_pack("{s:s, s:I}", "table", name, "differences", (json_int_t)c->differences));
+        json_array_append_new(round->reports, report_table(c, true));
     }
 }
 
@@ -219,7 +195,7 @@ static enum err compare_all(struct round *round, struct fault *f)
 static enum err write_outcome(struct round *round, struct fault *f)
 {
     struct verify *v = round->run.v;
-    json_t *now = outcome_stay(v->outcome, round->run.differing, round->due);
+    json_t *now = outcome_stay(v->outcome, round->differing, round->due);
     char *text = json_dumps(now, JSON_COMPACT);
     bool same = json_equal(now, v->outcome);
     enum err err = same ? ERR_OK : v->hand.journal->ops->fact_set(v->hand.journal, v->hand.store->name, VERIFY_OUTCOME, text, true, f);
@@ -241,9 +217,9 @@ static enum err conclude(struct round *round, struct fault *f)
     struct verify *v = round->run.v;
     char at[LSN_TEXT_SIZE];
 
-    if (round->found) {
+    if (json_array_size(round->reports) > 0) {
         log_line(LOG_WARN, v->hand.store->name, "what was changed since the comparison is not equal on both sides: `leat status`, `leat repair`");
-        TRY(verify_append(&round->run, EVENT_VERIFY_STAY, json_pack("{s:s, s:O}", "cut", lsn_text(round->run.cut.at, at), "tables", round->run.unverifiable), f));
+        TRY(verify_append(&round->run, EVENT_VERIFY_STAY, json_pack("{s:s, s:O}", "cut", lsn_text(round->run.cut.at, at), "tables", round->reports), f));
     }
     TRY(write_outcome(round, f));
     if (!round->large)
@@ -295,12 +271,12 @@ static enum err round_of(struct verify *v, struct fault *f)
     int64_t began = world_mono_us();
     enum err err;
 
-    round.run.differing = json_array();
-    round.run.unverifiable = json_array();
+    round.differing = json_array();
+    round.reports = json_array();
     err = run_round(&round, f);
     pace(v, &round, world_mono_us() - began, err == ERR_OK);
-    json_decref(round.run.differing);
-    json_decref(round.run.unverifiable);
+    json_decref(round.differing);
+    json_decref(round.reports);
     json_decref(round.due);
     if (verify_is_for_now(err)) {
         stay_rest(v);

@@ -96,26 +96,26 @@ def slowed(scene, tables=8, rows=1500):
     scene.net_source.slow(rate=1_000_000)
 
 
+def carry_out_all(scene, phase):
+    """Those of the network, while it is slow; then at its own speed to the end."""
+    scene.start()
+    for fault in of_phase(faults.NETWORK, phase):
+        carry_out(scene, phase, fault)
+    scene.net_source.slow()
+    scene.wait_following()
+    scene.finish()
+
+
 def test_building_with_a_failing_network(server, migration):
     with networked(server, migration, seed=63) as scene:
         scene.net_source.slow(delay=0.01)
-        scene.start()
-        for fault in of_phase(faults.NETWORK, BUILD):
-            carry_out(scene, BUILD, fault)
-        scene.net_source.slow()
-        scene.wait_following()
-        scene.finish()
+        carry_out_all(scene, BUILD)
 
 
 def test_copying_with_a_failing_network(server, migration):
     with networked(server, migration, seed=62) as scene:
         slowed(scene)
-        scene.start()
-        for fault in of_phase(faults.NETWORK, COPY):
-            carry_out(scene, COPY, fault)
-        scene.net_source.slow()
-        scene.wait_following()
-        scene.finish()
+        carry_out_all(scene, COPY)
 
 
 def test_following_with_a_failing_network(server, migration):
