@@ -20,6 +20,9 @@ static enum log_level log_least = LOG_WARN;
 static char *bound_path;
 static int64_t bound_most;
 static pthread_mutex_t bound_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct fault last_fault;
+static int64_t last_fault_us;
+static pthread_mutex_t last_lock = PTHREAD_MUTEX_INITIALIZER;
 
 void log_level_set(enum log_level least)
 {
@@ -101,4 +104,22 @@ void log_fault(enum log_level level, const char *area, const struct fault *f)
     char text[4096];
 
     log_line(level, area, "%s", fault_text(f, text, sizeof text));
+    pthread_mutex_lock(&last_lock);
+    last_fault = *f;
+    last_fault_us = world_wall_us();
+    pthread_mutex_unlock(&last_lock);
+}
+
+bool log_last_fault(struct fault *ret, int64_t *ret_at_us)
+{
+    bool found;
+
+    pthread_mutex_lock(&last_lock);
+    found = last_fault_us != 0;
+    if (found) {
+        *ret = last_fault;
+        *ret_at_us = last_fault_us;
+    }
+    pthread_mutex_unlock(&last_lock);
+    return found;
 }

@@ -3,6 +3,7 @@
 #ifndef LEAT_BASE_LOG_H
 #define LEAT_BASE_LOG_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/fault.h"
@@ -19,5 +20,7 @@ void log_bound(const char *path, int64_t most);
 /* `area` is the module ("copy", "apply:orders"); fmt as printf, `key=value` pairs welcome. */
 void log_line(enum log_level level, const char *area, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 void log_fault(enum log_level level, const char *area, const struct fault *f);
+/* What log_fault said last, and when (world_wall_us). False: nothing yet. */
+bool log_last_fault(struct fault *ret, int64_t *ret_at_us);
 
 #endif

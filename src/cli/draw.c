@@ -7,6 +7,7 @@
  *       building orders_pkey, items_idx
  *       lag 12 kB, 3 ms · spool 0 B · ledger 0 · 1,204 transactions/s
  *       waits for: ...
+ *       tried again: ..., 0:03 ago
  */
 #include "cli/draw.h"
 
@@ -19,7 +20,7 @@
 #define GREEN "\033[32m"
 #define YELLOW "\033[33m"
 #define PLAIN "\033[0m"
-#define FIXED_LINES 7 /* of a store, beside its tables */
+#define FIXED_LINES 8 /* of a store, beside its tables */
 
 struct brush {
     const struct draw *d;
@@ -210,10 +211,26 @@ static void add_stream(const struct brush *b)
     else
         buf_addf(b->out, " · %s transactions", cli_count(number(o, "txns_applied"), one));
     buf_addc(b->out, '\n');
-    if (text_of(o, "waits_for")[0] != '\0')
-        buf_addf(b->out, "  %swaits for: %s%s\n", color(b, YELLOW), text_of(o, "waits_for"), color(b, PLAIN));
     if (text_of(o, "ddl_pending")[0] != '\0')
         buf_addf(b->out, "  %sschema change: %s%s\n", color(b, YELLOW), text_of(o, "ddl_pending"), color(b, PLAIN));
+}
+
+static void add_waits(const struct brush *b)
+{
+    if (text_of(b->s->status, "waits_for")[0] != '\0')
+        buf_addf(b->out, "  %swaits for: %s%s\n", color(b, YELLOW), text_of(b->s->status, "waits_for"), color(b, PLAIN));
+}
+
+/* Of an engine that runs: one that ended has its fault to say. */
+static void add_trouble(const struct brush *b)
+{
+    const json_t *trouble = json_object_get(b->s->status, "trouble");
+
+    if (!json_is_object(trouble) || !b->s->alive)
+        return;
+    buf_addf(b->out, "  %stried again: %s: %s%s, ", color(b, YELLOW), text_of(trouble, "what"), text_of(trouble, "why"), color(b, PLAIN));
+    add_duration(b->out, (b->d->wall_us - number(trouble, "at_us")) / 1000000);
+    buf_adds(b->out, " ago\n");
 }
 
 /* --- tables --- */
@@ -294,15 +311,14 @@ static void draw_store(const struct brush *b, int tables)
     const json_t *copy = json_object_get(b->s->status, "copy");
 
     add_head(b);
-    if (copy == NULL) {
-        if (text_of(b->s->status, "waits_for")[0] != '\0')
-            buf_addf(b->out, "  %swaits for: %s%s\n", color(b, YELLOW), text_of(b->s->status, "waits_for"), color(b, PLAIN));
-        return;
+    if (copy != NULL) {
+        add_counts(b, copy);
+        add_tables(b, copy, tables);
+        add_building(b);
+        add_stream(b);
     }
-    add_counts(b, copy);
-    add_tables(b, copy, tables);
-    add_building(b);
-    add_stream(b);
+    add_waits(b);
+    add_trouble(b);
 }
 
 void draw_stores(const struct draw *d, struct rates *r, struct buf *out)

@@ -130,7 +130,7 @@ static const char *text_of(const json_t *o, const char *key)
 
 static void progress_json(const char *store, const json_t *o)
 {
-    static const char *const keys[] = {"phase", "doing", "waits_for", "copy", "indexes", "lag_bytes", "lag_seconds", "spool_bytes", "ledger", "txns_applied", "following"};
+    static const char *const keys[] = {"phase", "doing", "waits_for", "trouble", "copy", "indexes", "lag_bytes", "lag_seconds", "spool_bytes", "ledger", "txns_applied", "following"};
     json_t *event = json_pack("{s:s, s:s}", "event", "progress", "store", store);
 
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)

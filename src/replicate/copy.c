@@ -364,12 +364,13 @@ static void *work_thread(void *arg)
         if (work.kind == WORK_DONE)
             break;
         err = do_work(w, &work, &f);
-        if (err != ERR_OK && another_attempt(w, &work, err)) {
+        if (err == ERR_OK)
+            continue;
+        fault_add(&f, "copying %s.%s", work.table->source->schema, work.table->source->name);
+        if (another_attempt(w, &work, err)) {
             struct fault why = f;
             fault_clear(&f);
             err = begin_again(w, &work, &why, &f);
-        } else if (err != ERR_OK) {
-            fault_add(&f, "copying %s.%s", work.table->source->schema, work.table->source->name);
         }
     }
     if (err != ERR_OK)

@@ -66,7 +66,7 @@ static enum err open_record(struct engine *e, struct fault *f)
     TRY(journal_sqlite_open(e->state_dir, e->config->migration, &e->journal, f));
     snprintf(e->lease, sizeof e->lease, "engine:%s", e->config_store->name);
     TRY(take_lease(e, f));
-    engine_clear_fault(e->state_dir, e->config_store->name);
+    engine_take_fault(e);
     return e->journal->ops->append(e->journal, e->config_store->name, EVENT_ENGINE_STARTED, NULL, f);
 }
 

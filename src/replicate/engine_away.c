@@ -85,7 +85,7 @@ static enum err turn(struct engine *e, struct fault *f)
     if (engine_due(&acknowledged, ACKNOWLEDGE_US))
         TRY(engine_acknowledge(e, f));
     if (engine_due(&beat, HEARTBEAT_US)) {
-        TRY(e->store->ops->watcher_heartbeat(e->watcher, e->acknowledged, f));
+        TRY(engine_heartbeat(e, f));
         TRY(e->journal->ops->lease_renew(e->journal, e->lease, e->token, f));
     }
     if (engine_due(&shown, 250000))

@@ -62,6 +62,8 @@ struct engine {
     char waits_for[512];
     int64_t ledger;
     int64_t started_us;        /* wall */
+    struct fault before;       /* what the engine before this one ended with, and when (wall) */
+    int64_t before_us;
     struct lag lag;
     int64_t served_us;         /* when the source was last seen to stream to us (monotonic) */
     int64_t lag_us;            /* or LAG_UNKNOWN */
@@ -83,13 +85,16 @@ MUST_USE enum err engine_check_dropped(struct engine *e, struct fault *f);
 /* engine_status.c */
 void engine_write_status(struct engine *e);
 void engine_write_fault(const char *state_dir, const char *store, const struct fault *f);
-void engine_clear_fault(const char *state_dir, const char *store);
+/* What the engine before this one ended with; it is not to be taken for this one's. */
+void engine_take_fault(struct engine *e);
 /* engine_watch.c: one turn of the engine's own loop. */
 MUST_USE enum err engine_turn(struct engine *e, struct fault *f);
 /* Tables that lost their key are given another identity on the source. */
 MUST_USE enum err engine_mind_identities(struct engine *e, struct fault *f);
 /* Whether `every` has passed since *last; then *last is now. */
 bool engine_due(int64_t *last, int64_t every);
+/* A source whose disk is full takes none: the stream is all the more to be read and acknowledged, its log has to go. */
+MUST_USE enum err engine_heartbeat(struct engine *e, struct fault *f);
 /* First the record, then the source. */
 MUST_USE enum err engine_acknowledge(struct engine *e, struct fault *f);
 /* The last word to the source before a graceful end. */

@@ -1,7 +1,8 @@
 /* replicate/engine_prepare.c — from nothing, or from whatever an earlier engine left, to threads ready to start.
  *
- * Order: who the servers are → the lease on the target (older sessions gone) → roles → arm (identity, publication, slot) → schema
- * → catalogs and records → spool → positions checked. Each of the parts that change something is a step of the journal. */
+ * Order: who the servers are → the slot is where this record left it → the lease on the target (older sessions gone) → roles → arm
+ * (identity, publication, slot) → schema → catalogs and records → spool → positions checked. Each of the parts that change something is
+ * a step of the journal. The slot is looked at before the lease is taken: an old copy of a state folder must not end the leat that works. */
 #include "replicate/engine_internal.h"
 
 #include <errno.h>
@@ -231,19 +232,44 @@ static enum err parse_fact(struct engine *e, struct arena *a, const char *name, 
     return ERR_OK;
 }
 
-/* The slot is where it may be, and what was kept for the target is there. */
-static enum err check_source(struct engine *e, struct lsn confirmed, struct fault *f)
+/* Nothing is acknowledged before the journal has it: a slot that was read first is never beyond the record read after it. */
+static enum err check_slot(struct engine *e, struct lsn confirmed, struct fault *f)
 {
     AUTO(arena) *a = arena_new(1024);
-    struct backlog_place at = {e->store, e->journal, &e->decoder};
     char one[LSN_TEXT_SIZE];
     char two[LSN_TEXT_SIZE];
 
     TRY(parse_fact(e, a, "acknowledged", &e->acknowledged, f));
+    if (lsn_lt(e->acknowledged, confirmed))
+        return fault_set(f, ERR_SLOT_FOREIGN, "the slot stands at %s, but nothing beyond %s was acknowledged by this record (or is %s an old copy, and a newer one at work elsewhere?)",
+                         lsn_text(confirmed, one), lsn_text(e->acknowledged, two), e->state_dir);
+    return ERR_OK;
+}
+
+/* Before the lease is taken, and with it everything from whoever works. A slot that is lost, or not made yet, is for later. */
+static enum err check_slot_first(struct engine *e, struct fault *f)
+{
+    const char *name = e->config_store->name;
+    enum step_state armed;
+    struct lsn confirmed;
+    bool arming;
+
+    TRY(e->journal->ops->step_get(e->journal, name, "arm", &armed, f));
+    TRY(again_stands(e->journal, name, AGAIN_ARM, &arming, f));
+    if (armed != STEP_DONE || arming)
+        return ERR_OK;
+    TRY(e->store->ops->confirmed(e->store, &confirmed, f));
+    return check_slot(e, confirmed, f);
+}
+
+/* The slot is where it may be, and what was kept for the target is there. */
+static enum err check_source(struct engine *e, struct lsn confirmed, struct fault *f)
+{
+    struct backlog_place at = {e->store, e->journal, &e->decoder};
+
     if (confirmed.v == 0)
         return fault_set(f, ERR_SLOT_LOST, "the slot is not on the source any more");
-    if (lsn_lt(e->acknowledged, confirmed))
-        return fault_set(f, ERR_SLOT_FOREIGN, "the slot stands at %s, but nothing beyond %s was ever acknowledged", lsn_text(confirmed, one), lsn_text(e->acknowledged, two));
+    TRY(check_slot(e, confirmed, f));
     e->decoder = (struct spool_decoder){e->store->ops->decoder_make, e->store->ops->decoder_drop, e->store->ops->decode};
     return backlog_find(&at, e->acknowledged, &e->backlog, f);
 }
@@ -307,6 +333,7 @@ enum err engine_prepare(struct engine *e, struct fault *f)
     bool spool_made = false;
 
     TRY(identify(e, a, f));
+    TRY(check_slot_first(e, f));
     TRY_WITH(e->store->ops->prepare(e->store, &w, f), f, "taking the target's lease");
     TRY(step(e, "roles", roles, f));
     TRY(again_arm(e, arm, f));

@@ -2,12 +2,15 @@
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "base/world.h"
 #include "replicate/engine_internal.h"
 
 #define MOST_TABLES 200
+#define TROUBLE_SHOWN_US ((int64_t)30000000)
 
 static const char *phase_name(enum engine_phase phase)
 {
@@ -126,6 +129,18 @@ static void add_away(const struct engine *e, json_t *o)
     json_object_set_new(o, "slot_retained_bytes", json_integer(e->watch.slot_retained_bytes));
 }
 
+/* What went wrong a moment ago, and is tried again. */
+static json_t *trouble_json(const struct engine *e)
+{
+    struct fault why = e->before;
+    int64_t at_us = e->before_us;
+
+    (void)log_last_fault(&why, &at_us);
+    if (world_wall_us() - at_us > TROUBLE_SHOWN_US)
+        return json_null();
+    return json_pack("{s:I, s:s, s:s, s:s}", "at_us", (json_int_t)at_us, "code", err_info(why.code)->code, "what", why.what[0] != '\0' ? why.what : err_info(why.code)->text, "why", why.why);
+}
+
 void engine_write_status(struct engine *e)
 {
     AUTO_CHARS *path = mem_format("%s/run/%s.json", e->state_dir, e->config_store->name);
@@ -144,6 +159,7 @@ void engine_write_status(struct engine *e)
     if (o == NULL)
         return;
     json_object_set_new(o, "target_away", json_boolean(e->away));
+    json_object_set_new(o, "trouble", trouble_json(e));
     if (e->join != NULL)
         add_running(e, o);
     if (e->away)
@@ -164,9 +180,18 @@ void engine_write_fault(const char *state_dir, const char *store, const struct f
         write_file(path, o);
 }
 
-void engine_clear_fault(const char *state_dir, const char *store)
+void engine_take_fault(struct engine *e)
 {
-    AUTO_CHARS *path = mem_format("%s/run/%s.fault", state_dir, store);
+    AUTO_CHARS *path = mem_format("%s/run/%s.fault", e->state_dir, e->config_store->name);
+    json_t *o = json_load_file(path, 0, NULL);
+    const char *code = json_string_value(json_object_get(o, "code"));
+    struct stat st;
 
+    if (code != NULL && err_is_transient(err_by_code(code)) && stat(path, &st) == 0) {
+        e->before_us = (int64_t)st.st_mtim.tv_sec * 1000000;
+        e->before.code = fault_set(&e->before, err_by_code(code), "%s", json_string_value(json_object_get(o, "why")));
+        snprintf(e->before.what, sizeof e->before.what, "%s", json_string_value(json_object_get(o, "what")));
+    }
+    json_decref(o);
     (void)unlink(path);
 }

@@ -230,11 +230,24 @@ enum err engine_mind_identities(struct engine *e, struct fault *f)
     return err;
 }
 
+enum err engine_heartbeat(struct engine *e, struct fault *f)
+{
+    struct fault why = {0};
+    enum err err = e->store->ops->watcher_heartbeat(e->watcher, e->acknowledged, &why);
+
+    if (err == ERR_BUSY) {
+        log_fault(LOG_WARN, e->config_store->name, &why);
+        return ERR_OK;
+    }
+    *f = why;
+    return err;
+}
+
 static enum err housekeeping(struct engine *e, struct fault *f)
 {
     uint64_t moved;
 
-    TRY(e->store->ops->watcher_heartbeat(e->watcher, e->acknowledged, f));
+    TRY(engine_heartbeat(e, f));
     TRY(e->journal->ops->lease_renew(e->journal, e->lease, e->token, f));
     TRY(e->store->ops->watcher_trim(e->watcher, f));
     TRY(e->store->ops->watcher_ledger(e->watcher, &e->ledger, f));

@@ -104,21 +104,29 @@ static enum err look(struct store *s, struct store_cutter *cutter, const struct 
     return ERR_OK;
 }
 
+/* A sequence is behind when the engine has moved them all since the source's were read, and it still is: an engine that is too busy, or
+ * about to end, says nothing of them. The first of two times may have begun before. */
 enum err objects_compare_sequences(struct store *s, struct store_cutter *cutter, _Atomic bool *stop, _Atomic bool *want, json_t *differences, struct fault *f)
 {
     AUTO(arena) *a = arena_new(16384);
     int64_t deadline = world_mono_us() + SEQUENCES_US;
+    int moved = 0;
     struct store_sequence *source;
     size_t count;
-    size_t behind = 1;
+    size_t behind;
 
     TRY(s->ops->cutter_sequences(cutter, STORE_SOURCE, a, &source, &count, f));
-    while (behind > 0 && world_mono_us() < deadline && !atomic_load(stop) && !atomic_load(s->stop)) {
+    atomic_store(want, true);
+    for (;;) {
+        moved += !atomic_exchange(want, true);
         TRY(look(s, cutter, source, count, NULL, &behind, f));
-        if (behind > 0) {
-            atomic_store(want, true);
-            world_sleep_us(50000);
-        }
+        if (behind == 0)
+            return ERR_OK;
+        if (atomic_load(stop) || atomic_load(s->stop))
+            return fault_set(f, ERR_INTERRUPTED, "stopped");
+        if (world_mono_us() >= deadline)
+            break;
+        world_sleep_us(50000);
     }
-    return behind > 0 ? look(s, cutter, source, count, differences, &behind, f) : ERR_OK;
+    return moved >= 2 ? look(s, cutter, source, count, differences, &behind, f) : fault_set(f, ERR_BUSY, "the sequences of the target could not be moved for %d s", (int)(SEQUENCES_US / 1000000));
 }

@@ -112,6 +112,24 @@ SERVERS = (
 TARGET_DISK = Fault("target: disk full", "the disk its database stands on", dict.fromkeys((COPY, FOLLOW), UNDONE), ("test_faults.py::test_target_out_of_disk",),
                     lambda s: (s.disk.fill(but=2 << 20), s.grow()), lambda s: s.disk.free(), said=r"No space left on device", quietly=True)
 
+
+def _fill_source(scene):
+    """Not even a heartbeat finds room; what is written to the log all the same is read, and acknowledged."""
+    scene.engines = scene.leat.pids("engine")
+    scene.disk.fill()
+    scene.use_up()
+    then = scene.old.one("select pg_current_wal_insert_lsn() - '0/0'")
+    wait_for(lambda: scene.old.one("select min(confirmed_flush_lsn - '0/0') from pg_replication_slots") > then, 30, "the source's log to be let go", show=scene.story)
+
+
+def _free_source(scene):
+    assert scene.leat.pids("engine") == scene.engines, "the same engine goes on all the time"
+    scene.disk.free()
+
+
+SOURCE_DISK = Fault("source: disk full", "the disk its database stands on", {FOLLOW: UNDONE}, ("test_faults.py::test_source_out_of_disk",),
+                    _fill_source, _free_source, said=r"No space left on device", quietly=True)
+
 AWAY, AGAIN, GOVERNOR, BAD, SOAK = ("test_target_away.py::", "test_copy_again.py::", "test_governor.py::", "test_bad_input.py::", "test_soak.py::test_soak")
 
 ELSEWHERE = (
@@ -127,7 +145,7 @@ ELSEWHERE = (
     Fault("target: a session lost in the middle of a row", "the one that COPY writes by, terminated", {COPY: RESUMES}, (AWAY + "test_lost_in_the_middle_of_a_row",)),
     Fault("source failed over", "to a standby that has all of it, promoted, at the same address", {FOLLOW: stops("server-changed", ARM_AGAIN)}, ("test_faults.py::test_source_failed_over",)),
     Fault("slot recreated", "dropped and made again under its name, by somebody, while leat was stopped", {FOLLOW: stops("slot-foreign", ARM_AGAIN)}, ("test_faults.py::test_slot_recreated",)),
-    Fault("two engines", "a copy of the state folder is run beside the migration", {FOLLOW: "the second stops: `fenced-out`; the first goes on"}, ("test_faults.py::test_a_copy_of_the_state_folder",)),
+    Fault("two engines", "a copy of the state folder is run beside the migration", {FOLLOW: "the second stops: `slot-foreign`; the first goes on"}, ("test_faults.py::test_a_copy_of_the_state_folder",)),
     Fault("killed at a journal write", "SIGKILL to engine and pilot as they write to the journal, the first time, the second, ... of each process", dict.fromkeys(PHASES, RESUMES),
           ("test_faults.py::test_engine_killed_at_journal_writes", "test_faults.py::test_pilot_killed_at_journal_writes")),
     Fault("source: its slot falls back", "immediate stop; what was acknowledged since the last checkpoint is sent again", {FOLLOW: RESUMES}, (AWAY + "test_a_slot_that_sends_again_what_was_kept",)),
@@ -143,7 +161,7 @@ ELSEWHERE = (
     Fault("state folder's disk full", "at every size up to the one that suffices", dict.fromkeys((BUILD, COPY), stops("state", "space is made and it is run again")), (BAD + "test_a_disk_that_is_full",)),
 )
 
-FAULTS = NETWORK + (SLOW,) + SERVERS + (TARGET_DISK,) + ELSEWHERE
+FAULTS = NETWORK + (SLOW,) + SERVERS + (TARGET_DISK, SOURCE_DISK) + ELSEWHERE
 
 
 # ---- docs/faults.md -----------------------------------------------------------------------------------------------

@@ -45,10 +45,19 @@ class Disk:
         server.sql("alter database template1 set tablespace disk")
 
     def fill(self, but=0):
-        """All of it, but so many bytes."""
-        stat = os.statvfs(self.place)
+        """All of it, but so many bytes; others may write meanwhile."""
         with open(self.filler, "wb") as f:
-            os.posix_fallocate(f.fileno(), 0, max(stat.f_bfree * stat.f_frsize - but, 1))
+            step, size = 64 << 20, 0
+            while step >= 4096:
+                stat = os.statvfs(self.place)
+                if stat.f_bfree * stat.f_frsize - but < step:
+                    step //= 2
+                    continue
+                try:
+                    os.posix_fallocate(f.fileno(), size, step)
+                    size += step
+                except OSError:
+                    step //= 2
 
     def free(self):
         self.filler.unlink()

@@ -176,7 +176,7 @@ class Client(threading.Thread):
     def _broken(self, e):
         """The connection is gone (a dead server, a cut): the client comes back. Anything else is a fault of the test."""
         gone = self.conn is None or self.conn.closed or isinstance(e, psycopg2.errors.AdminShutdown)
-        if gone or isinstance(e, (psycopg2.errors.DeadlockDetected, psycopg2.errors.LockNotAvailable)):
+        if gone or isinstance(e, (psycopg2.errors.DeadlockDetected, psycopg2.errors.LockNotAvailable, psycopg2.errors.DiskFull)):
             if self.conn:
                 self.conn.close()
             self.conn = None

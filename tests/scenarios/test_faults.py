@@ -7,6 +7,7 @@ import signal
 import subprocess
 import time
 
+import psycopg2
 import pytest
 
 import faults
@@ -56,8 +57,13 @@ READY = {
 
 
 def wait_said(scene, fault, since):
-    """In the logs, after the first `since` characters of them."""
-    wait_for(lambda: re.search(fault.said, scene.leat.logs(10**8)[since:]), NOTICED, f"leat to say {fault.said}", show=scene.story)
+    """In the logs, after the first `since` characters of them; and in `leat status`."""
+    wait_for(lambda: re.search(fault.said, scene.leat.logs(10**8)[since:]), 2 * NOTICED, f"leat to say {fault.said}", show=scene.story)
+
+    def shown():
+        store = scene.leat.status()["stores"][0]
+        return re.search(fault.said, str(store["fault"] or store["trouble"]))
+    wait_for(shown, NOTICED, f"status to say {fault.said}", show=scene.story)
 
 
 def carry_out(scene, phase, fault):
@@ -184,26 +190,46 @@ def test_following_with_failing_servers(server, migration, tmp_path):
 
 # ---- one by one ---------------------------------------------------------------------------------------------------
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="a small disk is mounted by root only")
-def test_target_out_of_disk(server, migration):
+@contextlib.contextmanager
+def on_small_disk(server, migration, which, seed):
+    """A Scene one of whose databases stands on scene.disk."""
     with contextlib.ExitStack() as stack:
         def with_disk(major, name):
             one = server(major, name)
-            if name == "new":
+            if name == which:
                 disk.append(stack.enter_context(Disk(one)))
                 stack.callback(one.stop, "immediate")
             return one
         disk = []
-        with networked(with_disk, migration, seed=67) as scene:
+        with networked(with_disk, migration, seed=seed) as scene:
             scene.disk = disk[0]
-            slowed(scene, tables=4)
-            scene.old.sql("create table grown (id bigserial primary key, a text)", db="shop")
-            scene.grow = lambda: scene.old.sql("insert into grown (a) select string_agg(md5(random()::text), '') from generate_series(1, 200000) n group by n % 200", db="shop")
-            scene.start()
-            carry_out(scene, COPY, faults.TARGET_DISK)
-            scene.net_source.slow()
-            carry_out(scene, FOLLOW, faults.TARGET_DISK)
-            scene.finish()
+            yield scene
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="a small disk is mounted by root only")
+def test_target_out_of_disk(server, migration):
+    with on_small_disk(server, migration, "new", 67) as scene:
+        slowed(scene, tables=4)
+        scene.old.sql("create table grown (id bigserial primary key, a text)", db="shop")
+        scene.grow = lambda: scene.old.sql("insert into grown (a) select string_agg(md5(random()::text), '') from generate_series(1, 200000) n group by n % 200", db="shop")
+        scene.start()
+        carry_out(scene, COPY, faults.TARGET_DISK)
+        scene.net_source.slow()
+        carry_out(scene, FOLLOW, faults.TARGET_DISK)
+        scene.finish()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="a small disk is mounted by root only")
+def test_source_out_of_disk(server, migration):
+    with on_small_disk(server, migration, "old", 68) as scene:
+        def use_up():
+            with pytest.raises(psycopg2.errors.DiskFull):
+                for _ in range(10000):
+                    scene.old.sql("insert into leat.progress (migration, stream, lane, position, token) select 'nobody''s', repeat('x', 50), '', '0/0', 0", db="shop")
+        scene.use_up = use_up
+        scene.start()
+        carry_out(scene, FOLLOW, faults.SOURCE_DISK)
+        scene.finish()
 
 
 def wait_stopped(scene, code):
@@ -266,10 +292,14 @@ def test_a_copy_of_the_state_folder(server, migration):
         scene.leat.run("stop")
         other = migration(config=scene.leat.config.read_text())
         shutil.copytree(scene.leat.state, other.state)
+        confirmed = "select confirmed_flush_lsn from pg_replication_slots"
+        then = scene.old.one(confirmed)
         scene.start()
         engines = wait_ready(scene, FOLLOW)
-        refused = other.run("run", "--yes", "--until", "replicate", check=4).json["error"]
-        assert refused["code"] == "fenced-out" and other.pids() == [], refused
+        wait_for(lambda: scene.old.one(confirmed) != then, 30, "the slot to move on", show=scene.story)
+        for _ in range(4):   # each time its own record has a newer token, until it is the newest of both
+            refused = other.run("run", "--yes", "--until", "replicate", check=False).json["error"]
+            assert refused["code"] == "slot-foreign" and "old copy" in refused["why"] and other.pids() == [], refused
         assert scene.leat.pids("engine") == engines
         scene.load.wait_commits(50)
         scene.finish()
