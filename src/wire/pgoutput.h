@@ -2,7 +2,7 @@
  *
  * Source: PostgreSQL manual, "Logical Replication Message Formats"; src/backend/replication/logical/proto.c; in short
  * docs/formats/pgoutput.md. The decoder never trusts a length or a count: a malformed message is ERR_PROTOCOL, nothing
- * of it is used, and the decoder is as it was. It keeps the relations it was told of (a RELATION message comes before
+ * of it is used, and the decoder is as it was. leat asks for protocol 1 alone (docs/adr/0010). It keeps the relations it was told of (a RELATION message comes before
  * the first change that names it, and again whenever the server thinks so). */
 #ifndef LEAT_WIRE_PGOUTPUT_H
 #define LEAT_WIRE_PGOUTPUT_H

@@ -105,7 +105,7 @@ def test_p10_every_awkward_value_through_copy_and_stream(server, migration, sour
 
 @pytest.mark.parametrize("source,target", [(13, 17), (15, 18)])
 def test_p13_what_was_undone_inside_and_what_was_prepared(server, migration, source, target):
-    """Subtransactions undone inside a transaction larger than the source keeps in memory (streamed from 14 on); prepared transactions."""
+    """Subtransactions undone inside a transaction larger than the source keeps in memory; prepared transactions."""
     settings = {"logical_decoding_work_mem": "64kB", "max_prepared_transactions": 10}
     with Followed(server, migration, source, target, "create table t (id int primary key, x text); create table u (id int primary key, x text)", settings) as f:
         f.source("begin; insert into t values (-1, 'prepared before the slot'); prepare transaction 'early'")
@@ -162,3 +162,26 @@ def test_p17_names_and_numbers_of_columns(server, migration, source, target):
         f.source("update moved set a = 1, b = 'one' where id = 1; insert into moved values (3, 33, 'three')")
         f.equal()
         assert f.new.sql("select id, a, b from moved order by id", db=DATABASE) == [(1, 1, "one"), (2, 22, "two"), (3, 33, "three")]
+
+
+@pytest.mark.parametrize("source,target", [(15, 17), (14, 18)])
+def test_l18_a_part_undone_that_a_source_forgets_to_call_undone(server, migration, source, target):
+    """Larger than the source's memory both before the slot's position and after it, where it is then undone: were it streamed while in
+    progress, sources before 18 would send the part, and never that it was undone."""
+    with Followed(server, migration, source, target, "create table t (id int primary key, x int); insert into t select g, g from generate_series(1, 20000) g; create table u (id int primary key)",
+                  {"logical_decoding_work_mem": "64kB"}) as f:
+        f.start()
+        f.equal()
+        conn = f.old.conn(db=DATABASE)
+        cur = conn.cursor()
+        cur.execute("insert into t select g, g from generate_series(20001, 20100) g; savepoint a; update t set x = 0 where id <= 10000")
+        f.source("insert into u values (1)")
+        passed = f.old.one("select pg_current_wal_lsn() - '0/0'")
+        wait_for(lambda: f.old.one("select confirmed_flush_lsn - '0/0' >= %s from pg_replication_slots", (passed,)), 30, "the slot to stand inside of the transaction", show=f.story)
+        f.leat.run("stop")
+        cur.execute("update t set x = 0 where id between 10001 and 10200; rollback to a; update t set x = x + 1 where id = 1")
+        conn.commit()
+        conn.close()
+        f.start()
+        f.equal()
+        assert f.new.sql("select count(*), min(x) from t", db=DATABASE) == [(20100, 2)]

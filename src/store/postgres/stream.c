@@ -1,13 +1,13 @@
 /* store/postgres/stream.c — the forward stream: a walsender's pgoutput messages made into parcels.
  *
  * One thread reads. What a call returns is handed on whole. Large transactions come in parts, so that memory stays bounded
- * however large they are: a protocol 1 transaction is committed when its first byte arrives, so its parts are good as they
- * come; a streamed one (protocol 2) is kept in a file until its commit arrives, then read back in parts.
+ * however large they are: with protocol 1 a transaction is committed when its first byte arrives, so its parts are good as they
+ * come. Transactions in progress are not asked for (protocol 2): servers before 18 can forget to say that a part of one was undone
+ * (docs/adr/0010, trap L18).
  *
  * Invariants
  *  1. A parcel holds transactions in commit order; a part that is not the last is the last of its parcel.
- *  2. Nothing of a streamed transaction leaves here before its commit was received.
- *  3. The position told to the source is only ever the one given to stream_feedback.
+ *  2. The position told to the source is only ever the one given to stream_feedback.
  *
  * Pace. A walsender sends every message by itself, six for a small transaction; where each is carried and woken for alone,
  * that costs it twice what decoding does (measured: 2.7 s of its processor for 100,000 transactions in 550,000 segments,
@@ -26,7 +26,6 @@
 #include "sql_embedded.h"
 #include "store/postgres/names.h"
 #include "store/postgres/pg.h"
-#include "store/postgres/streamed.h"
 #include "wire/pgoutput.h"
 
 #define PART_BYTES ((uint64_t)1 << 20)     /* a parcel is handed on when it holds this much */
@@ -50,13 +49,6 @@ struct store_stream {
     struct lsn open_commit;
     int64_t open_commit_us;
     bool in_txn;
-    struct streamed *streamed; /* streamed transactions in progress; NULL with protocol 1 */
-    uint32_t segment_xid;      /* of the streamed segment being received, 0: none */
-    struct streamed_reader *replay; /* of a streamed transaction that committed, being read back ... */
-    struct pgoutput *replay_decoder; /* ... by a decoder of its own: a streamed transaction brings its descriptions along, which
-                                        may be older than what the stream has said since */
-    struct lsn replay_end;
-    int64_t replay_commit_us;
     struct lsn received;
     struct lsn durable;        /* as last told by the engine */
     int64_t told_us;
@@ -73,16 +65,12 @@ static enum err start_once(struct store_stream *st, struct lsn from, struct faul
     char marks[NAME_SIZE];
     char position[LSN_TEXT_SIZE];
     AUTO_RESULT *r = NULL;
-    int protocol = st->pg->major >= 14 ? 2 : 1;
 
     name_slot(st->store, slot);
-    TRY(pg_execf(st->pg, &r, f, "START_REPLICATION SLOT \"%s\" LOGICAL %s (proto_version '%d', publication_names '\"%s\",\"%s\"'%s)", slot,
-                 lsn_text(from, position), protocol, name_publication(st->store, publication), name_marks(st->store, marks),
-                 protocol >= 2 ? ", streaming 'on'" : ""));
+    TRY(pg_execf(st->pg, &r, f, "START_REPLICATION SLOT \"%s\" LOGICAL %s (proto_version '1', publication_names '\"%s\",\"%s\"')", slot, lsn_text(from, position),
+                 name_publication(st->store, publication), name_marks(st->store, marks)));
     if (PQresultStatus(r) != PGRES_COPY_BOTH)
         return fault_set(f, ERR_PROTOCOL, "the source did not start the stream");
-    if (protocol >= 2)
-        TRY(streamed_open(st->store->state_dir, st->store->name, &st->streamed, f));
     return ERR_OK;
 }
 
@@ -119,7 +107,6 @@ enum err pg_stream_open(struct store *s, struct lsn from, struct store_stream **
 
     st->store = s;
     st->decoder = pgoutput_new();
-    st->replay_decoder = pgoutput_new();
     err = pg_connect_replication(s->store->source, SIDE_SOURCE, PURPOSE, &st->pg, f);
     if (err == ERR_OK)
         err = start(st, from, f);
@@ -137,11 +124,8 @@ void pg_stream_close(struct store_stream *st)
 {
     if (st == NULL)
         return;
-    streamed_reader_free(st->replay);
-    streamed_free(st->streamed);
     parcel_free(st->parcel);
     pg_free(st->pg);
-    pgoutput_free(st->replay_decoder);
     pgoutput_free(st->decoder); /* relations die with it: the engine has let go of every parcel by now */
     free(st);
 }
@@ -209,22 +193,9 @@ static void finish_txn(struct store_stream *st, struct lsn end, int64_t commit_u
 
 static enum err on_change(struct store_stream *st, const struct pgoutput_msg *m, struct fault *f)
 {
-    if (st->segment_xid != 0)
-        return streamed_add(st->streamed, st->segment_xid, m->xid, m->change->raw, m->change->raw_len, f);
     if (!st->in_txn)
         return fault_set(f, ERR_PROTOCOL, "a change outside a transaction");
     txn_add_change(st->parcel, txn_here(st), m->change);
-    return ERR_OK;
-}
-
-static enum err on_stream_commit(struct store_stream *st, const struct pgoutput_msg *m, struct fault *f)
-{
-    if (st->streamed == NULL || st->in_txn || st->segment_xid != 0)
-        return fault_set(f, ERR_PROTOCOL, "STREAM COMMIT out of place");
-    TRY(streamed_commit(st->streamed, m->xid, &st->replay, f));
-    st->replay_end = m->end;
-    st->replay_commit_us = m->commit_us;
-    open_txn(st, m);
     return ERR_OK;
 }
 
@@ -243,28 +214,16 @@ static enum err on_message(struct store_stream *st, const struct pgoutput_msg *m
     case PGOUTPUT_DELETE:
     case PGOUTPUT_TRUNCATE:
         return on_change(st, m, f);
-    case PGOUTPUT_STREAM_START:
-        if (st->streamed == NULL || st->in_txn)
-            return fault_set(f, ERR_PROTOCOL, "STREAM START out of place");
-        st->segment_xid = m->xid;
-        return ERR_OK;
-    case PGOUTPUT_STREAM_STOP:
-        st->segment_xid = 0;
-        return ERR_OK;
-    case PGOUTPUT_STREAM_COMMIT:
-        return on_stream_commit(st, m, f);
-    case PGOUTPUT_STREAM_ABORT:
-        if (st->streamed == NULL)
-            return fault_set(f, ERR_PROTOCOL, "STREAM ABORT out of place");
-        return streamed_abort(st->streamed, m->xid, m->subxid, f);
     case PGOUTPUT_RELATION:
-        if (st->segment_xid == 0)
-            return ERR_OK;
-        return streamed_add(st->streamed, st->segment_xid, m->xid, m->relation->raw, m->relation->raw_len, f);
     case PGOUTPUT_TYPE:
     case PGOUTPUT_ORIGIN:
     case PGOUTPUT_MESSAGE:
         return ERR_OK;
+    case PGOUTPUT_STREAM_START:
+    case PGOUTPUT_STREAM_STOP:
+    case PGOUTPUT_STREAM_COMMIT:
+    case PGOUTPUT_STREAM_ABORT:
+        return fault_set(f, ERR_PROTOCOL, "a transaction in progress, which was not asked for");
     }
     return fault_set(f, ERR_PROTOCOL, "message '%c' is not known", (char)m->kind);
 }
@@ -305,27 +264,6 @@ static enum err on_frame(struct store_stream *st, char *data, size_t len, struct
     return on_message(st, &m, f);
 }
 
-/* Moves what a committed streamed transaction left on disk into the parcel, until the parcel is full or it ends. */
-static enum err replay_some(struct store_stream *st, struct fault *f)
-{
-    while (st->replay != NULL && st->parcel->bytes < PART_BYTES) {
-        const char *raw;
-        size_t len;
-        struct pgoutput_msg m;
-
-        TRY(streamed_next(st->replay, st->parcel->arena, &raw, &len, f));
-        if (raw == NULL) {
-            streamed_reader_free(TAKE(st->replay));
-            finish_txn(st, st->replay_end, st->replay_commit_us);
-            return ERR_OK;
-        }
-        TRY(pgoutput_decode(st->replay_decoder, st->parcel->arena, raw, len, &m, f));
-        if (m.change != NULL)
-            txn_add_change(st->parcel, txn_here(st), m.change);
-    }
-    return ERR_OK;
-}
-
 /* --- reading --- */
 
 static bool parcel_has_something(const struct store_stream *st)
@@ -361,8 +299,6 @@ static enum err read_buffered(struct store_stream *st, bool *ret_more, struct fa
         char *data = NULL;
         int n;
 
-        if (st->replay != NULL)
-            TRY(replay_some(st, f));
         if (st->parcel->bytes >= PART_BYTES || arena_bytes(st->parcel->arena) >= 8 * PART_BYTES) {
             *ret_more = true;
             return ERR_OK;
