@@ -69,13 +69,14 @@ class Leat:
         self.mark = f"LEAT_TEST={uuid.uuid4()}"   # in the environment of all its processes, orphans too
         self.env = {**os.environ, "NO_COLOR": "1", "LEAT_TEST": self.mark.split("=")[1], **(env or {})}
         self.jobs = []
+        self.prefix = ()   # words before the binary's name: what runs it
         self.write(config if config is not None else make_config(stores or {}, include, extra, migration))
 
     def write(self, text):
         self.config.write_text(text)
 
     def command(self, *args, output="json"):
-        return [str(BINARY), "--config", str(self.config), "--state", str(self.state), "--output", output, *map(str, args)]
+        return [*self.prefix, str(BINARY), "--config", str(self.config), "--state", str(self.state), "--output", output, *map(str, args)]
 
     def run(self, *args, check=True, timeout=120, output="json", input=None):
         """Runs to its end. check: True wants exit status 0, a number wants that one, False takes any."""

@@ -8,6 +8,20 @@
 
 /* --- replay, and the ledger --- */
 
+/* Bytes that are no text are shown as a bytea would be. */
+static json_t *image_of(const struct value *v)
+{
+    json_t *text = v->len < 0 ? json_null() : json_stringn(v->data, (size_t)v->len);
+    AUTO_BUF hex = {0};
+
+    if (text != NULL)
+        return text;
+    buf_adds(&hex, "\\x");
+    for (int64_t i = 0; i < v->len; i++)
+        buf_addf(&hex, "%02x", (unsigned char)v->data[i]);
+    return json_stringn(hex.data, hex.len);
+}
+
 static char *row_json(const struct relation *rel, const struct row *row)
 {
     json_t *o;
@@ -20,7 +34,7 @@ static char *row_json(const struct relation *rel, const struct row *row)
         const struct value *v = &row->values[i];
         if (v->len == VALUE_UNCHANGED)
             continue;
-        json_object_set_new(o, rel->columns[i].name, v->len < 0 ? json_null() : json_stringn_nocheck(v->data, (size_t)v->len));
+        json_object_set_new(o, rel->columns[i].name, image_of(v));
     }
     text = json_dumps(o, JSON_COMPACT);
     json_decref(o);

@@ -127,7 +127,7 @@ const char *pg_sqlstate(const PGresult *r)
     return state != NULL ? state : "";
 }
 
-static enum err class_of_state(const char *state, enum side side)
+enum err pg_class_of_state(const char *state, enum side side)
 {
     static const char *const busy[] = {"55P03", "40001", "40P01", "57014", "55006", "53000", "53100", "53200", "53300"};
 
@@ -146,7 +146,7 @@ enum err pg_fault(struct pg *pg, const PGresult *r, const char *sql, struct faul
     const char *state = pg_sqlstate(r);
     const char *detail = r != NULL ? PQresultErrorField(r, PG_DIAG_MESSAGE_DETAIL) : NULL;
     const char *primary = r != NULL ? PQresultErrorField(r, PG_DIAG_MESSAGE_PRIMARY) : NULL;
-    enum err err = class_of_state(state, pg->side);
+    enum err err = pg_class_of_state(state, pg->side);
 
     if (PQstatus(pg->conn) != CONNECTION_OK || state[0] == '\0') /* no word of the server's: what became of the statement is not known */
         err = pg->side == SIDE_SOURCE ? ERR_SOURCE_LOST : ERR_TARGET_LOST;

@@ -56,6 +56,7 @@ MUST_USE enum err pg_lsn_value(struct pg *pg, const char *sql, struct lsn *ret, 
  * lock_timeout, 40001, 40P01, 53xxx; RIGHT_MISSING for 42501; else *_SQL. Includes sqlstate, message, detail, statement (cut). */
 MUST_USE enum err pg_fault(struct pg *pg, const PGresult *r, const char *sql, struct fault *f);
 const char *pg_sqlstate(const PGresult *r); /* "" when none */
+enum err pg_class_of_state(const char *state, enum side side);
 
 /* Enters a session into the engine's circle on the target: takes the store's shared lock and checks that s->token is still the
  * lease's. pg_circle_close waits until every session that entered under an older token is gone, ending them. */

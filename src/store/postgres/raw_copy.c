@@ -191,7 +191,7 @@ static void take_error(struct end *e, const char *body, size_t n)
     const char *state = "";
     const char *message = "";
     const char *detail = NULL;
-    enum err err = e->pg->side == SIDE_SOURCE ? ERR_SOURCE_SQL : ERR_TARGET_SQL;
+    enum err err;
 
     for (size_t i = 0; i < n && body[i] != '\0';) {
         const char *text = body + i + 1;
@@ -206,10 +206,7 @@ static void take_error(struct end *e, const char *body, size_t n)
             detail = text;
         i += len + 2;
     }
-    if (strncmp(state, "57P", 3) == 0)
-        err = e->pg->side == SIDE_SOURCE ? ERR_SOURCE_LOST : ERR_TARGET_LOST;
-    else if (strcmp(state, "57014") == 0 || strncmp(state, "53", 2) == 0)
-        err = ERR_BUSY;
+    err = strncmp(state, "53", 2) == 0 ? ERR_BUSY : pg_class_of_state(state, e->pg->side);
     e->failed = true;
     err = fault_set(&e->fault, err, "%s %s: %s%s%s (%s)", side_name(e->pg->side), e->pg->database, message,
                     detail != NULL ? ": " : "", detail != NULL ? detail : "", state);

@@ -100,6 +100,15 @@ static enum err start(struct store_stream *st, struct lsn from, struct fault *f)
     return err;
 }
 
+/* What a database without an encoding holds goes as it is: text the target does not take is a matter of that row. Converted by the source, it would
+ * end the stream for good. */
+static enum err take_bytes_as_they_are(struct pg *pg, struct fault *f)
+{
+    const char *encoding = PQparameterStatus(pg->conn, "server_encoding");
+
+    return encoding != NULL && strcmp(encoding, "SQL_ASCII") == 0 ? pg_exec(pg, "SET client_encoding = 'SQL_ASCII'", NULL, f) : ERR_OK;
+}
+
 enum err pg_stream_open(struct store *s, struct lsn from, struct store_stream **ret, struct fault *f)
 {
     struct store_stream *st = mem_alloc(sizeof *st);
@@ -108,6 +117,8 @@ enum err pg_stream_open(struct store *s, struct lsn from, struct store_stream **
     st->store = s;
     st->decoder = pgoutput_new();
     err = pg_connect_replication(s->store->source, SIDE_SOURCE, PURPOSE, &st->pg, f);
+    if (err == ERR_OK)
+        err = take_bytes_as_they_are(st->pg, f);
     if (err == ERR_OK)
         err = start(st, from, f);
     if (err != ERR_OK) {
