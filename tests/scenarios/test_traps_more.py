@@ -160,3 +160,28 @@ def test_p18_bytes_that_are_no_text_in_the_stream(server, migration):
         f.following()
         f.level()
         assert f.one("select count(*) from leat.ledger") == 0
+
+
+SPREAD = """create table m (id int{0}, x text) partition by range (id); create table m_1 partition of m for values from (0) to (1000); create table m_2 partition of m for values from (1000) to (2000); {1};
+            create table late (id int primary key, x text); insert into late select g, 'followed before' from generate_series(2000, 2999) g; insert into m select g, 'first' from generate_series(1, 1999, 7) g"""
+OF_10 = ("", "alter table m_1 add primary key (id); alter table m_2 add primary key (id)")
+
+
+@pytest.mark.parametrize("source,target", [(13, 17), (10, 15)])
+def test_p16_partitions_that_come_and_go(server, migration, source, target):
+    """With rows in them: one that was a table of its own, one made and filled in the transaction that attaches it, one that is detached, changed and attached again.
+    From 13 on their root is published, too; on 10 they are, one by one."""
+    with Followed(server, migration, source, target, SPREAD.format(*(OF_10 if source == 10 else (" primary key", "")))) as f:
+        f.leat.write(f.leat.config.read_text().replace("    engine: postgresql\n", "    engine: postgresql\n    ddl: apply\n"))
+        f.start()
+        f.source("update late set x = 'alone' where id < 2010", "alter table m attach partition late for values from (2000) to (3000)", "update m set x = 'through the root' where id > 2990", "insert into m values (5, 'five')")
+        f.source("begin; create table made (id int primary key, x text); insert into made select g, 'in one' from generate_series(3000, 3999) g; alter table m attach partition made for values from (3000) to (4000);"
+                 "update m set x = 'changed' where id = 3500; delete from m where id = 3600; commit", "insert into m values (3600, 'again')")
+        f.source("alter table m detach partition m_2", "update m_2 set x = 'detached' where id < 1500", "alter table m attach partition m_2 for values from (1000) to (2000)", "update m set x = 'back' where id between 1500 and 1999")
+        f.level()
+        f.leat.wait_status(lambda s: s["stores"][0].get("following") and {t["table"]: t["state"] for t in s["stores"][0]["tables"]}.get("public.made") == "joined", 40, "the new one to be followed")
+        f.source("update m set x = 'late' where id in (8, 1604, 2500, 3700)", "delete from made where id = 3701", "delete from late where id = 2501")
+        f.equal()
+        leaves = "select tableoid::regclass::text, count(*), min(x), max(x) from m group by 1 order by 1"
+        assert f.new.sql(leaves, db=DATABASE) == f.old.sql(leaves, db=DATABASE) and len(f.new.sql(leaves, db=DATABASE)) == 4
+        f.leat.run("verify")

@@ -153,7 +153,7 @@ def test_p29_truncate_while_it_is_read(server, migration):
     with Followed(server, migration, 13, 17) as f:
         f.source("alter table beat set (autovacuum_enabled = off);" + slow % f.old.port)
         f.leat.run("start", "--yes")
-        wait_for(lambda: f.old.sql("select 1 from pg_stat_activity where query ~ 'COPY.*slow' and state = 'active'"), 40, "the copy", show=f.story)
+        wait_for(lambda: f.old.sql("select 1 from pg_stat_activity where query ~ '^COPY .*slow' and state = 'active'"), 40, "the copy", show=f.story)
         f.source("set statement_timeout = '5s'; begin; truncate slow; insert into slow values (1, 'new'); commit")
         f.source("set statement_timeout = '5s'; truncate other; insert into other values (7, 'new')")
         f.following()
