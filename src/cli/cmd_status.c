@@ -99,6 +99,24 @@ static bool any(const json_t *stores, const char *key)
     return false;
 }
 
+/* What opens the gates that are shut, one line each whatever the number of stores. */
+static void add_running_next(struct buf *next, const json_t *stores)
+{
+    static const char *const order[] = {"leat repair", "leat verify"};
+
+    for (size_t k = 0; k < sizeof order / sizeof *order; k++) {
+        size_t i;
+        const json_t *s;
+        bool wanted = false;
+
+        json_array_foreach(stores, i, s)
+            wanted = wanted || (gates_next(s) != NULL && strcmp(gates_next(s), order[k]) == 0);
+        if (wanted)
+            buf_addf(next, "%s\n", order[k]);
+    }
+    buf_adds(next, "leat status --watch\n");
+}
+
 static void add_next(struct buf *next, const json_t *stores, bool running)
 {
     size_t i;
@@ -116,7 +134,7 @@ static void add_next(struct buf *next, const json_t *stores, bool running)
     else if (!running)
         buf_adds(next, "leat start\n");
     else
-        buf_adds(next, "leat status --watch\n");
+        add_running_next(next, stores);
 }
 
 static json_t *collect(const struct cli *c, struct buf *next)

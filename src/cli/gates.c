@@ -86,6 +86,17 @@ static void add_verify(json_t *gates, const char *store, const json_t *v, bool r
     add_gate(gates, store, "verify", ok, buf_cstr(&why));
 }
 
+const char *gates_next(const json_t *s)
+{
+    const json_t *v = json_object_get(s, "verified");
+
+    if (!json_is_true(json_object_get(s, "running")) || !json_is_true(json_object_get(s, "following")) || json_is_object(json_object_get(s, "verifying")))
+        return NULL;
+    if (number_of(v, "differences") > 0)
+        return "leat repair";
+    return json_is_true(json_object_get(v, "whole")) && json_is_true(json_object_get(v, "clean")) ? NULL : "leat verify";
+}
+
 void gates_date(json_t *verified)
 {
     int64_t pass = number_of(verified, "at_us");

@@ -96,11 +96,9 @@ static json_t *indexes_json(struct engine *e)
 static void add_running(struct engine *e, json_t *o)
 {
     struct apply_facts facts;
-    struct join_facts join;
     char text[LSN_TEXT_SIZE];
 
     apply_facts(e->apply, &facts);
-    join_facts(e->join, &join);
     json_object_set_new(o, "copy", copy_json(e));
     json_object_set_new(o, "tables", tables_json(e));
     json_object_set_new(o, "indexes", indexes_json(e));
@@ -114,7 +112,7 @@ static void add_running(struct engine *e, json_t *o)
     json_object_set_new(o, "acknowledged", json_string(lsn_text(e->acknowledged, text)));
     json_object_set_new(o, "ledger", json_integer(e->ledger));
     json_object_set_new(o, "txns_applied", json_integer((json_int_t)facts.txns));
-    json_object_set_new(o, "changes_applied", json_integer((json_int_t)(facts.changes + join.changes)));
+    json_object_set_new(o, "changes_applied", json_integer((json_int_t)(facts.changes + join_changes(e->join))));
     json_object_set_new(o, "replays", json_integer((json_int_t)facts.replays));
     json_object_set_new(o, "slot_retained_bytes", json_integer(e->watch.slot_retained_bytes));
 }

@@ -35,12 +35,13 @@ struct join {
     pthread_mutex_t lock;
     _Atomic bool stop;
     struct fault fault;
-    struct join_facts facts;
+    int pass;                 /* under way; 0: none. The thread's own */
+    _Atomic uint64_t changes;
 };
 
 static bool in_pass(const struct join *j, const struct rtable *t)
 {
-    return t->pass == j->facts.pass && rtable_state(t) == TABLE_INDEXED;
+    return t->pass == j->pass && rtable_state(t) == TABLE_INDEXED;
 }
 
 /* --- what applies --- */
@@ -107,18 +108,12 @@ static enum err apply_batch(struct join *j, struct store_lane *lane, struct batc
 static enum err apply_parcel(struct join *j, struct store_lane *lane, struct parcel *p, uint64_t seq, struct fault *f)
 {
     struct batch *b = batch_new(seq);
-    struct lsn end;
     enum err err;
 
     batch_add(b, p);
-    end = b->end;
     err = apply_batch(j, lane, b, f);
-    pthread_mutex_lock(&j->lock);
-    if (err == ERR_OK) {
-        j->facts.changes += b->change_count;
-        j->facts.position = lsn_max(j->facts.position, end);
-    }
-    pthread_mutex_unlock(&j->lock);
+    if (err == ERR_OK)
+        atomic_fetch_add(&j->changes, b->change_count);
     batch_free(b);
     return err;
 }
@@ -163,7 +158,7 @@ static void set_joined(struct join *j, struct lsn at)
 static enum err note(struct join *j, enum event_kind kind, size_t tables, struct lsn at, struct fault *f)
 {
     char text[LSN_TEXT_SIZE];
-    json_t *o = json_pack("{s:i, s:I, s:s}", "pass", j->facts.pass, "tables", (json_int_t)tables, "position", lsn_text(at, text));
+    json_t *o = json_pack("{s:i, s:I, s:s}", "pass", j->pass, "tables", (json_int_t)tables, "position", lsn_text(at, text));
     char *body = json_dumps(o, JSON_COMPACT);
     enum err err = j->journal->ops->append(j->journal, j->store->name, kind, body, f);
 
@@ -222,10 +217,9 @@ static enum err run_pass(struct join *j, struct store_lane *lane, struct fault *
     uint64_t seq = 0;
     enum err err;
 
-    j->facts.tables = count;
     err = j->store->ops->lane_position(lane, &from, f);
     if (err == ERR_OK && from.v == 0)
-        err = j->store->ops->lane_pass(lane, oids, count, j->facts.pass, f);
+        err = j->store->ops->lane_pass(lane, oids, count, j->pass, f);
     if (err == ERR_OK)
         err = note(j, EVENT_JOIN_PASS, count, from, f);
     if (err == ERR_OK)
@@ -246,13 +240,11 @@ static enum err begin_pass(struct join *j, struct fault *f)
     char name[24];
     enum err err;
 
-    snprintf(name, sizeof name, "p%d", j->facts.pass);
+    snprintf(name, sizeof name, "p%d", j->pass);
     TRY(j->store->ops->lane_open(j->store, "join", name, &lane, f));
     err = run_pass(j, lane, f);
     j->store->ops->lane_close(lane);
-    pthread_mutex_lock(&j->lock);
-    j->facts.pass = 0;
-    pthread_mutex_unlock(&j->lock);
+    j->pass = 0;
     return err;
 }
 
@@ -334,12 +326,9 @@ static void *join_thread(void *arg)
     enum err err = ERR_OK;
 
     while (err == ERR_OK) {
-        int pass = await_pass(j);
-        if (pass == 0)
+        j->pass = await_pass(j);
+        if (j->pass == 0)
             break;
-        pthread_mutex_lock(&j->lock);
-        j->facts.pass = pass;
-        pthread_mutex_unlock(&j->lock);
         err = begin_pass(j, &f);
     }
     if (err != ERR_OK) {
@@ -381,11 +370,9 @@ enum err join_check(struct join *j, struct fault *f)
     return err;
 }
 
-void join_facts(struct join *j, struct join_facts *ret)
+uint64_t join_changes(const struct join *j)
 {
-    pthread_mutex_lock(&j->lock);
-    *ret = j->facts;
-    pthread_mutex_unlock(&j->lock);
+    return atomic_load(&j->changes);
 }
 
 void join_stop(struct join *j)

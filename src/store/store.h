@@ -120,8 +120,6 @@ struct ddl_misfit { /* why following cannot go on past a schema change, and what
 };
 
 struct lane_stats {
-    uint64_t txns;
-    uint64_t changes;
     uint64_t replays;     /* batches that had to be replayed row by row */
     uint64_t divergences;
 };

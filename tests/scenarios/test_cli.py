@@ -134,6 +134,7 @@ def test_status_before_during_and_after(shop):
     during = shop.wait_status(lambda s: s["stores"][0]["following"] and all(g["ok"] for g in s["gates"] if g["name"] != "verify"), 60)
     assert during["phase"] == "replicate" and during["pilot"] == started["pid"]
     assert [g["why"] for g in during["gates"] if not g["ok"]] == ["never compared: `leat verify`"], during["gates"]
+    assert during["next_steps"] == ["leat verify", "leat status --watch"]
     shop.run("verify")
     shop.wait_status(lambda s: all(g["ok"] for g in s["gates"]), 30, "the last gate")
     assert {"tables_done", "tables_total", "bytes_done", "bytes_total"} <= during["stores"][0]["copy"].keys()

@@ -45,7 +45,7 @@ def test_run_until_replicate_ends_and_goes_on(server, migration):
 
 
 def test_interrupted_run_resumes(server, migration):
-    with Scene(server, migration, 15, 17, seed=4, scale=30, awkwardly=False) as scene:
+    with Scene(server, migration, 15, 17, seed=4, scale=15, awkwardly=False) as scene:
         job = scene.leat.start_run("run", "--until", "replicate", "--yes")
         scene.leat.wait_status(lambda s: s["stores"][0].get("copy", {}).get("bytes_done", 0) > 0, 60, "the copy to begin")
         job.interrupt(check=5)

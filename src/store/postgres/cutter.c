@@ -13,8 +13,6 @@
 #include "store/postgres/names.h"
 #include "store/postgres/pg.h"
 
-#define TABLES_A_STATEMENT 200
-
 struct held {
     struct pg *pg;
     char snapshot[64];
@@ -63,24 +61,23 @@ void pg_cutter_close(struct store_cutter *c)
 
 /* --- locks and snapshots --- */
 
-static enum err lock_tables(struct pg *pg, const struct table *const *tables, size_t count, struct fault *f)
+static void add_locks(struct buf *sql, const struct table *const *tables, size_t count)
 {
-    for (size_t from = 0; from < count; from += TABLES_A_STATEMENT) {
-        AUTO_BUF sql = {0};
-        buf_adds(&sql, "LOCK TABLE ");
-        for (size_t i = from; i < count && i < from + TABLES_A_STATEMENT; i++)
-            buf_addf(&sql, "%sONLY %s", i > from ? ", " : "", tables[i]->qualified);
-        buf_adds(&sql, " IN ACCESS SHARE MODE");
-        TRY(pg_exec(pg, buf_cstr(&sql), NULL, f));
-    }
-    return ERR_OK;
+    for (size_t i = 0; i < count; i++)
+        buf_addf(sql, "%sONLY %s", i == 0 ? "LOCK TABLE " : ", ", tables[i]->qualified);
+    if (count > 0)
+        buf_adds(sql, " IN ACCESS SHARE MODE; ");
 }
 
-static enum err take(struct held *h, const struct table *const *tables, size_t count, const char *what, PGresult **ret, struct fault *f)
+/* One round trip: applying stands still meanwhile. Neither SET nor LOCK takes a snapshot: the SELECT's is the first, behind the locks. */
+static enum err take(struct held *h, const struct table *const *tables, size_t count, PGresult **ret, struct fault *f)
 {
-    TRY(pg_execf(h->pg, NULL, f, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL lock_timeout = %d", CUT_LOCK_TIMEOUT_MS));
-    TRY(lock_tables(h->pg, tables, count, f));
-    return pg_execf(h->pg, ret, f, "SELECT pg_catalog.%s()::text, pg_catalog.pg_export_snapshot()", what);
+    AUTO_BUF sql = {0};
+
+    buf_addf(&sql, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL lock_timeout = %d; ", CUT_LOCK_TIMEOUT_MS);
+    add_locks(&sql, tables, count);
+    buf_addf(&sql, "SELECT pg_catalog.%s()::text, pg_catalog.pg_export_snapshot()", h->pg->major >= 13 ? "pg_current_snapshot" : "txid_current_snapshot");
+    return pg_exec(h->pg, buf_cstr(&sql), ret, f);
 }
 
 enum err pg_cutter_source(struct store_cutter *c, const struct table *const *tables, size_t count, struct arena *a, const char **ret_snapshot, struct fault *f)
@@ -88,7 +85,7 @@ enum err pg_cutter_source(struct store_cutter *c, const struct table *const *tab
     struct held *h = &c->sides[STORE_SOURCE];
     AUTO_RESULT *r = NULL;
 
-    TRY(take(h, tables, count, h->pg->major >= 13 ? "pg_current_snapshot" : "txid_current_snapshot", &r, f));
+    TRY(take(h, tables, count, &r, f));
     *ret_snapshot = arena_strdup(a, PQgetvalue(r, 0, 0));
     snprintf(h->snapshot, sizeof h->snapshot, "%s", PQgetvalue(r, 0, 1));
     return ERR_OK;
@@ -99,7 +96,7 @@ enum err pg_cutter_target(struct store_cutter *c, const struct table *const *tab
     struct held *h = &c->sides[STORE_TARGET];
     AUTO_RESULT *r = NULL;
 
-    TRY(take(h, tables, count, h->pg->major >= 13 ? "pg_current_snapshot" : "txid_current_snapshot", &r, f));
+    TRY(take(h, tables, count, &r, f));
     snprintf(h->snapshot, sizeof h->snapshot, "%s", PQgetvalue(r, 0, 1));
     return ERR_OK;
 }

@@ -72,7 +72,7 @@ void pg_lane_close(struct store_lane *l)
 
 void pg_lane_stats(struct store_lane *l, struct lane_stats *ret)
 {
-    *ret = l->stats;
+    *ret = (struct lane_stats){atomic_load(&l->replays), atomic_load(&l->divergences)};
 }
 
 enum err pg_lane_position(struct store_lane *l, struct lsn *ret, struct fault *f)
@@ -230,8 +230,6 @@ enum err lane_commit_at(struct store_lane *l, struct lsn position, bool durable,
 
 enum err pg_lane_commit(struct store_lane *l, const struct batch *b, bool durable, struct fault *f)
 {
-    l->stats.txns += b->txn_count;
-    l->stats.changes += b->change_count;
     if (!b->completes) {
         TRY(lane_send_text(l, "RELEASE SAVEPOINT leat_part", -1, f));
         return lane_land(l, f);

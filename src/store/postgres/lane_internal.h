@@ -44,7 +44,8 @@ struct store_lane {
     struct flight flights[PIPELINE_COUNT];
     size_t flight_count;
     size_t flight_bytes;
-    struct lane_stats stats;
+    _Atomic uint64_t replays;   /* as in lane_stats */
+    _Atomic uint64_t divergences;
     struct lsn position;        /* last committed here */
 };
 

@@ -50,7 +50,7 @@ static enum err write_ledger(struct store_lane *l, struct lsn position, const st
     char text[LSN_TEXT_SIZE];
     const char *params[] = {l->store->migration, l->store->name, lsn_text(position, text), table, kind, why, old, new};
 
-    l->stats.divergences++;
+    atomic_fetch_add(&l->divergences, 1);
     return pg_query(l->pg, "INSERT INTO leat.ledger (migration, store, position, table_name, kind, why, old_row, new_row) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
                     8, params, NULL, f);
 }
@@ -142,9 +142,7 @@ static enum err replay_txn(struct store_lane *l, const struct txn *t, binding_fi
 
 enum err pg_lane_replay(struct store_lane *l, const struct batch *b, binding_find *find, void *ctx, bool durable, struct fault *f)
 {
-    l->stats.replays++;
-    l->stats.txns += b->txn_count;
-    l->stats.changes += b->change_count;
+    atomic_fetch_add(&l->replays, 1);
     if (!b->begins) { /* a part of a transaction that is open: its own savepoint is where it goes back to */
         struct fault ignored = {0};
         (void)lane_land(l, &ignored);
