@@ -501,7 +501,7 @@ void apply_facts(struct apply *a, struct apply_facts *ret)
 {
     pthread_mutex_lock(&a->lock);
     *ret = a->facts;
-    ret->idle = a->committed_seq == a->last_seq && !a->chain && queue_count(a->in) == 0 && a->returned_next == a->returned_count;
+    ret->idle = a->committed_seq == a->last_seq && !a->chain && queue_count(a->in) == 0 && a->taken == 0 && a->returned_next == a->returned_count;
     if (a->committed_seq == a->last_seq && !a->chain)
         ret->applied = lsn_max(ret->applied, ret->delivered);
     pthread_mutex_unlock(&a->lock);

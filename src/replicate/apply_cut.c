@@ -28,8 +28,13 @@ struct parcel *apply_next(struct apply *a, int64_t deadline_us, bool *ret_end)
 struct parcel *apply_take(struct apply *a, int64_t deadline_us)
 {
     bool end;
+    struct parcel *p;
 
-    return apply_next(a, deadline_us, &end);
+    atomic_fetch_add(&a->taken, 1); /* before it is gone from the queue: not for an instant does it look as if nothing were left */
+    p = apply_next(a, deadline_us, &end);
+    if (p == NULL)
+        atomic_fetch_sub(&a->taken, 1);
+    return p;
 }
 
 void apply_give_back(struct apply *a, struct parcel *const *list, size_t count)
@@ -44,6 +49,7 @@ void apply_give_back(struct apply *a, struct parcel *const *list, size_t count)
     a->returned = all;
     a->returned_count = count + left;
     a->returned_next = 0;
+    a->taken = 0;
 }
 
 /* --- ahead --- */

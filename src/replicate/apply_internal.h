@@ -49,8 +49,9 @@ struct apply {
     struct lsn *ahead;       /* commits beyond the position that are on the target already, sorted (cut.h) */
     size_t ahead_count;
     struct parcel **returned; /* taken for a cut, and to be dispatched before what is queued */
-    size_t returned_count;
-    size_t returned_next;
+    _Atomic size_t returned_count;
+    _Atomic size_t returned_next;
+    _Atomic size_t taken; /* parcels in the hands of a cut */
     struct batch *done;      /* committed, for the dispatcher to free: it may still be looking at their keys */
 };
 
