@@ -52,6 +52,7 @@ static json_t *tables_json(const struct engine *e)
 {
     json_t *list = json_array();
 
+    pthread_mutex_lock(&e->registry->lock);
     for (int active = 1; active >= 0; active--)
         for (size_t i = 0; i < e->registry->count && json_array_size(list) < MOST_TABLES; i++) {
             const struct rtable *t = &e->registry->tables[i];
@@ -59,6 +60,7 @@ static json_t *tables_json(const struct engine *e)
             if (is_active == (bool)active)
                 json_array_append_new(list, table_json(t));
         }
+    pthread_mutex_unlock(&e->registry->lock);
     return list;
 }
 
