@@ -30,7 +30,7 @@ struct rtable {
     _Atomic uint64_t bytes;       /* copied in this attempt */
     _Atomic uint64_t rows;
     _Atomic bool give_up;         /* somebody waits for our lock, or the engine stops */
-    int attempt;
+    _Atomic int attempt;
     int64_t opened_us;            /* when its copy began (monotonic), while OPEN */
     int64_t not_before_us;        /* the next attempt waits until then */
     struct copy_record record;    /* of this attempt */
