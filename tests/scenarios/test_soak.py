@@ -125,7 +125,7 @@ class Soak:
     def target_away(self):
         self.scene.new.stop()
         self.scene.load.wait_commits(self.random.choice((50, 500)), deadline=120)
-        if self.random.random() < 0.5:
+        if self.random.random() < 0.5 and self.scene.leat.status()["stores"][0].get("target_away"):   # while it builds no engine lives for long
             self.kill_engine()
         self.scene.new.start()
 
