@@ -4,6 +4,7 @@
         old, new = server(13, "old"), server(17, "new")
         m = migration({"shop": (old.createdb("shop"), new.createdb("shop"))})
 """
+import os
 import pathlib
 import signal
 import sys
@@ -17,6 +18,7 @@ import servers  # noqa: E402
 from leat import Leat  # noqa: E402
 
 LIMIT = 180
+SLOWER = int(os.environ.get("TEST_SLOWER", 1))   # a program that a sanitizer watches takes so many times as long
 MERCY = 20   # beyond the limit
 
 
@@ -63,7 +65,7 @@ def unblock():
 def pytest_runtest_call(item):
     """Ends a test that takes longer than its limit, with the place where it stood."""
     marker = item.get_closest_marker("limit")
-    seconds = marker.args[0] if marker else LIMIT
+    seconds = (marker.args[0] if marker else LIMIT) * SLOWER
 
     def out_of_time(*_):
         show_activity()
