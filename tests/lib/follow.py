@@ -100,6 +100,14 @@ class Scene:
             threading.Event().wait(self.random.choice((0.05, 0.2, 0.6, 1.5)) * self.random.random())  # the instant is the point
             self.leat.kill9("engine")
 
+    def arm_again(self):
+        """The way on that a fault names, gone to its end."""
+        self.leat.run("resume", "shop", "--arm-again", "--yes")
+        self.leat.run("start", "--yes", check=False)   # unless the pilot is there
+        self.load.wait_commits(50)
+        self.leat.wait_status(lambda s: not s["stores"][0]["fault"] and s["stores"][0].get("following"), 60, "following")
+        self.finish()
+
     def wait_following(self, deadline=120):
         return self.leat.wait_status(lambda s: s["phase"] not in ("build", "assess") and s["stores"][0].get("following"), deadline, "following")
 

@@ -241,11 +241,7 @@ def arm_again(scene, code):
     """What the fault says is the way on, is."""
     fault = wait_stopped(scene, code)
     assert "--arm-again --yes" in fault["todo"], fault
-    scene.leat.run("resume", "shop", "--arm-again", "--yes")
-    scene.leat.run("start", "--yes", check=False)   # unless the pilot is there
-    scene.load.wait_commits(50)
-    scene.leat.wait_status(lambda s: not s["stores"][0]["fault"] and s["stores"][0].get("following"), 60, "following")
-    scene.finish()
+    scene.arm_again()
 
 
 @contextlib.contextmanager

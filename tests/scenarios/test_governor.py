@@ -71,6 +71,7 @@ def test_last_resort(server, migration):
         scene.leat.run("stop")
         scene.leat.run("start", "--yes", check=False)   # it may have stopped before start returned, which start then says
         wait_fault(scene.leat, "slot-dropped")
+        scene.arm_again()
 
 
 @pytest.mark.parametrize("named", [False, True])

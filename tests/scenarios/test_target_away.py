@@ -117,6 +117,7 @@ def test_lost_while_it_was_needed(server, migration):
         fault = scene.leat.wait_status(lambda s: s["stores"][0]["fault"], 30, "the store to stop")["stores"][0]["fault"]
         assert fault["code"] == "backlog-lost"
         assert "--arm-again" in fault["todo"]
+        scene.arm_again()
 
 
 @pytest.mark.trap("P20")
