@@ -88,6 +88,7 @@ static enum err tell(struct verifying *v, bool *ret_clean, struct fault *f)
             break;
         *ret_clean = *ret_clean && json_is_true(json_object_get(report, "clean"));
         json_object_set_new(report, "name", json_string(v->asked[i].store));
+        json_object_set_new(report, "joined", json_boolean(v->asked[i].joined));
         if (!v->cli->json)
             tell_store(v->asked[i].store, report);
         json_array_append_new(stores, report);

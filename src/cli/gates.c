@@ -117,9 +117,11 @@ void gates_of(const struct cli *c, const json_t *s, json_t *gates)
     bool running = json_is_true(json_object_get(s, "running"));
     bool measured = json_is_number(lag) && running;
     bool followed = json_is_true(json_object_get(s, "following"));
+    const char *pending = json_string_value(json_object_get(s, "ddl_pending"));
+    bool waits = pending != NULL && pending[0] != '\0';
     char why[128];
 
-    add_gate(gates, store, "replicate", followed && running, !followed ? "not all is copied and followed" : running ? "all is copied and followed" : "copied, but not followed now");
+    add_gate(gates, store, "replicate", followed && running && !waits, waits ? "a change of the schema waits: `leat status` shows it" : !followed ? "not all is copied and followed" : running ? "all is copied and followed" : "copied, but not followed now");
     if (measured)
         snprintf(why, sizeof why, "%.3f s; the gate is %.3f s", seconds, (double)c->config->gates.lag_us / 1e6);
     else

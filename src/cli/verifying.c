@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -38,6 +39,18 @@ void verifying_close(struct verifying *v)
         journal_free(v->journal);
 }
 
+static bool same_scope(const char *one, const char *other)
+{
+    return one == NULL || other == NULL ? one == other : strcmp(one, other) == 0;
+}
+
+static void say_joined(const struct asked *one)
+{
+    char at[WORLD_TIME_SIZE];
+
+    fprintf(stderr, "%s: goes on with the one asked for at %s; what somebody changed by hand since may not be in it\n", one->store, world_time_text(strtoll(one->id, NULL, 10), at));
+}
+
 static enum err ask(struct verifying *v, const char *store, struct fault *f)
 {
     struct asked *one = &v->asked[v->count++];
@@ -46,8 +59,12 @@ static enum err ask(struct verifying *v, const char *store, struct fault *f)
 
     one->store = store;
     TRY(verify_asked(v->journal, store, v->arena, &one->id, &does, &table, f));
-    if (one->id != NULL && does == v->does)
+    if (one->id != NULL && does == v->does && same_scope(table, v->cli->table)) {
+        one->joined = true;
+        if (!v->cli->json)
+            say_joined(one);
         return ERR_OK;
+    }
     return verify_ask(v->journal, store, v->does, v->cli->table, v->arena, &one->id, f);
 }
 

@@ -9,6 +9,7 @@
 struct asked { /* one store */
     const char *store;
     const char *id;
+    bool joined; /* it was under way: part of what it says may be of before this command */
 };
 
 struct verifying {
@@ -22,7 +23,7 @@ struct verifying {
     int64_t shown_us;
 };
 
-/* Asks every store, or the one named; what is under way of the same kind is joined. wanted: NULL, or whether a store is to be asked. */
+/* Asks every store, or the one named; what is under way of the same kind and scope is joined, and that is said. wanted: NULL, or whether a store is to be asked. */
 MUST_USE enum err verifying_ask(struct verifying *v, bool (*wanted)(struct verifying *v, const char *store), struct fault *f);
 MUST_USE enum err verifying_wait(struct verifying *v, struct fault *f);
 /* Opens the journal. */

@@ -12,6 +12,7 @@
 
 #define PATIENCE_US ((int64_t)600000000) /* for a cut, or a lock, before a table is given up */
 #define TABLES_WITH_ROWS 50              /* in one event: it is bounded */
+#define REFUSED_MOST 5                   /* times a table alone is refused before it is given up */
 #define LATE_MOST 3                      /* cuts that were too short for a table that cannot be divided */
 #define AGAIN_US ((int64_t)500000)
 
@@ -280,19 +281,43 @@ static size_t wanted_last(struct compared *tables, size_t count)
     return count;
 }
 
+/* What a server refuses, one table of several can be the reason of: from then on each has a cut of its own, and the one that is refused
+ * again and again is given up, not those beside it. */
+struct refusals {
+    bool alone;
+    int count;
+};
+
+static void mind_refusal(struct run *r, struct refusals *refused, struct compared *tables, size_t count, const char *why)
+{
+    if (!refused->alone && count > 1) {
+        refused->alone = true;
+    } else if (++refused->count == REFUSED_MOST) {
+        give_up(r, tables, count, why);
+        refused->count = 0;
+    }
+}
+
 /* A group of tables, at as many cuts as it takes; what cannot be had at all is said, not left out. */
 static enum err compare_group(struct run *r, struct compared *tables, size_t count, struct fault *f)
 {
     int64_t deadline = world_mono_us() + PATIENCE_US;
+    struct refusals refused = {0};
 
     while (!all_done(tables, count)) {
         size_t before = r->v->tables_done;
+        size_t n = wanted_last(tables, count);
+        struct compared *first = tables;
         const char *why = NULL;
         bool moved = false;
         enum err err;
 
+        if (refused.alone)
+            n = 1;
+        while (refused.alone && first->done)
+            first++;
         fault_clear(f);
-        err = one_cut(r, tables, wanted_last(tables, count), &why, &moved, f);
+        err = one_cut(r, first, n, &why, &moved, f);
         atomic_store(&r->v->rows, r->rows); /* of what was read in vain nobody is told */
         if (verify_is_for_now(err)) {
             verify_say(r->v, f->why);
@@ -300,6 +325,8 @@ static enum err compare_group(struct run *r, struct compared *tables, size_t cou
         } else if (err != ERR_OK) {
             return err;
         }
+        if (verify_is_for_now(err) && err != ERR_BUSY)
+            mind_refusal(r, &refused, first, n, f->why);
         if (r->v->tables_done != before || moved)
             deadline = world_mono_us() + PATIENCE_US;
         else if (world_mono_us() > deadline)

@@ -61,6 +61,7 @@ class Soak:
     def prove(self):
         """What is planted now is found, all of it and nothing else, and mended."""
         self.end_comparing(300)
+        assert self.scene.leat.run("verify", timeout=300).json["stores"][0]["clean"]   # one whose command was ended goes on, and is joined: no later one would be new
         self.stays()
         low = self.random.randrange(1, 2_000_000 - 3)
         self.scene.new.sql(f"set session_replication_role = replica; update pgbench_accounts set filler = 'spoilt' where aid = {low}; delete from pgbench_accounts where aid = {low + 1};"

@@ -96,6 +96,10 @@ def test_nobody_waits_for_a_comparison(server, migration):
         store = scene.leat.run("verify", check=2).json["stores"][0]
         assert [u["object"] for u in store["unverifiable"]] == ["public.emptied"] and store["differences"] == 0, store
         assert {(o["kind"], o["object"]) for o in store["objects"]} == {("constraint", "public.pgbench_tellers: pgbench_tellers_pkey"), ("index", "public.pgbench_tellers: pgbench_tellers_pkey")}, store
+        scene.new.sql("alter table pgbench_branches rename to elsewhere", db="shop")
+        store = scene.leat.run("verify", check=2, timeout=60).json["stores"][0]
+        assert [u["object"] for u in store["unverifiable"]] == ["public.emptied", "public.pgbench_branches"] and store["differences"] == 0, store   # and all the others compared
+        assert "does not exist" in store["unverifiable"][1]["why"] and len(store["tables"]) > 8, store
 
 
 LONG = """create table by_number (id int primary key, x text); insert into by_number select g, repeat('x', 90) from generate_series(1, 150000) g;
