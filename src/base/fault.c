@@ -34,6 +34,30 @@ enum err err_by_code(const char *code)
     return ERR_OK;
 }
 
+/* How many bytes the character at p takes; 0: it is none (RFC 3629: no overlong form, no surrogate, nothing beyond U+10FFFF). */
+static size_t utf8_length(const unsigned char *p)
+{
+    size_t n = p[0] < 0x80 ? 1 : p[0] >= 0xc2 && p[0] < 0xe0 ? 2 : p[0] >= 0xe0 && p[0] < 0xf0 ? 3 : p[0] >= 0xf0 && p[0] < 0xf5 ? 4 : 0;
+
+    for (size_t i = 1; i < n; i++)
+        if ((p[i] & 0xc0) != 0x80)
+            return 0;
+    if ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] > 0x9f) || (p[0] == 0xf0 && p[1] < 0x90) || (p[0] == 0xf4 && p[1] > 0x8f))
+        return 0;
+    return n;
+}
+
+void text_tidy(char *text)
+{
+    for (char *p = text; *p != '\0';) {
+        size_t n = utf8_length((const unsigned char *)p);
+
+        if (n == 0)
+            *p = '?';
+        p += n > 0 ? n : 1;
+    }
+}
+
 __attribute__((format(printf, 4, 0))) static void fault_record(struct fault *f, enum err code, const char *todo,
                                                                const char *fmt, va_list args)
 {
@@ -41,10 +65,12 @@ __attribute__((format(printf, 4, 0))) static void fault_record(struct fault *f, 
         return;
     f->code = code;
     vsnprintf(f->why, sizeof f->why, fmt, args);
+    text_tidy(f->why);
     for (size_t n = strlen(f->why); n > 0 && (f->why[n - 1] == '\n' || f->why[n - 1] == ' '); n--)
         f->why[n - 1] = '\0';
     if (todo != NULL)
         snprintf(f->todo, sizeof f->todo, "%s", todo);
+    text_tidy(f->todo);
 }
 
 enum err fault_set(struct fault *f, enum err code, const char *fmt, ...)
@@ -85,6 +111,7 @@ void fault_add(struct fault *f, const char *fmt, ...)
         snprintf(f->what, sizeof f->what, "%s", before);
     else
         snprintf(f->what, sizeof f->what, "%.200s: %.300s", before, after);
+    text_tidy(f->what);
 }
 
 const char *fault_text(const struct fault *f, char *buf, size_t size)

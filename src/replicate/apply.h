@@ -48,6 +48,8 @@ bool apply_unseen(const struct apply *a, const struct snapshot *s);
 struct parcel *apply_take(struct apply *a, int64_t deadline_us);
 /* All that was taken, in its order: dispatched before anything else once the hold is over. The array is the caller's. */
 void apply_give_back(struct apply *a, struct parcel *const *list, size_t count);
+/* What a cut is about to apply goes into the note of touched rows first, as it does before any lane has it (invariant 35). */
+MUST_USE enum err apply_note_touched(struct apply *a, const struct batch *b, struct fault *f);
 /* These commits (in any order) are on the target although they lie beyond its position, and are not applied again. */
 void apply_skip(struct apply *a, const struct lsn *commits, size_t count);
 /* How a relation of a transaction lands on the target; *ret NULL: not at all, by this stream. */

@@ -52,6 +52,11 @@ void apply_give_back(struct apply *a, struct parcel *const *list, size_t count)
     a->taken = 0;
 }
 
+enum err apply_note_touched(struct apply *a, const struct batch *b, struct fault *f)
+{
+    return touched_batch(a->touched, b, a->start, f);
+}
+
 /* --- ahead --- */
 
 static int lsn_order(const void *left, const void *right)

@@ -184,6 +184,8 @@ static enum err apply_seen(struct making *m, struct fault *f)
     b->borrows = true;
     b->end = m->position;
     err = batch_finish(b, &router, &none, f);
+    if (err == ERR_OK) /* the dispatcher notes them when they come by: not if the engine dies before */
+        err = apply_note_touched(m->place->apply, b, f);
     if (err == ERR_OK && (b->steps != NULL || m->ahead_count > m->before))
         err = run(m, b, f);
     batch_free(b);

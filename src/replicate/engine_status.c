@@ -153,6 +153,9 @@ void engine_write_status(struct engine *e)
         finish_doing(e->finish, text, sizeof text);
     if (e->ddl != NULL)
         ddl_pending(e->ddl, pending, sizeof pending);
+    text_tidy(text);
+    text_tidy(pending);
+    text_tidy(e->waits_for);
     o = json_pack("{s:i, s:s, s:i, s:I, s:s, s:s, s:s, s:s, s:i, s:b, s:I, s:I, s:s}", "format_version", 1, "store", e->config_store->name, "pid", (int)getpid(), "at_us",
                   (json_int_t)world_wall_us(), "phase", phase_name(e->phase), "doing", text, "waits_for", e->waits_for, "authority", "source", "epoch", 0, "following",
                   (int)e->following, "started_us", (json_int_t)e->started_us, "rss_bytes", (json_int_t)rss_bytes(), "ddl_pending", pending);

@@ -327,6 +327,8 @@ static enum err compare_group(struct run *r, struct compared *tables, size_t cou
         }
         if (verify_is_for_now(err) && err != ERR_BUSY)
             mind_refusal(r, &refused, first, n, f->why);
+        if (r->v->tables_done != before)
+            refused.count = 0;
         if (r->v->tables_done != before || moved)
             deadline = world_mono_us() + PATIENCE_US;
         else if (world_mono_us() > deadline)

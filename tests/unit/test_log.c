@@ -78,9 +78,27 @@ static void stays_bounded(void **state)
     rmdir(dir);
 }
 
+static void what_is_no_text_is_marked(void **state)
+{
+    char cut[] = "caf\xc3\xa9 \xe2\x82";
+    char mixed[] = "\xe9t\xe9 \xf0\x9f\x98\x80 \xed\xa0\x80 \xc0\xaf \xf4\x90\x80\x80 z";
+    struct fault f = {0};
+    char many[3000];
+
+    (void)state;
+    text_tidy(cut);
+    assert_string_equal(cut, "caf\xc3\xa9 ??");
+    text_tidy(mixed);
+    assert_string_equal(mixed, "?t? \xf0\x9f\x98\x80 ??? ?? ???? z");
+    for (size_t i = 0; i + 2 < sizeof many; i += 2)
+        memcpy(many + i, "\xc3\xa9", 3);
+    assert_int_equal(fault_set(&f, ERR_BUSY, "xx%s", many), ERR_BUSY); /* cut in the middle of one */
+    assert_string_equal(f.why + sizeof f.why - 3, "\xa9?");
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(stays_bounded)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(stays_bounded), cmocka_unit_test(what_is_no_text_is_marked)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -105,6 +105,7 @@ static enum err replay_change(struct store_lane *l, struct lsn position, const s
         snprintf(text, sizeof text, "%" PRId64 " rows instead of 1", count);
     else
         snprintf(text, sizeof text, "%.500s", why.why);
+    text_tidy(text); /* the ledger takes text only */
     TRY(pg_exec(l->pg, "ROLLBACK TO SAVEPOINT leat_change; RELEASE SAVEPOINT leat_change", NULL, f));
     return write_ledger(l, position, b, c, text, f);
 }
