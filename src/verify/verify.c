@@ -307,7 +307,7 @@ static void status(void *guest, json_t *o)
 
     pthread_mutex_lock(&v->lock);
     if (v->outcome != NULL) {
-        json_t *verified = json_copy(v->outcome);
+        json_t *verified = json_deep_copy(v->outcome); /* what is written down later shares nothing with this thread */
         stay_status(v, verified);
         json_object_set_new(o, "verified", verified);
     }
