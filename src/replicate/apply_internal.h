@@ -36,6 +36,7 @@ struct apply {
     uint64_t last_seq;       /* given out */
     uint64_t committed_seq;
     uint64_t yield_before;   /* lanes whose batch is later give up what they hold: an earlier one is blocked */
+    bool serves;             /* the stream's source has the authority at the place the dispatcher stands; its own */
     bool chain;              /* a transaction larger than a part is under way, on lane chain_lane */
     size_t chain_lane;
     bool stop;

@@ -77,6 +77,8 @@ static bool look_through(struct making *m, const struct parcel *p, const char *m
             m->why = "a large transaction is under way";
         else if (t->schema_change)
             m->why = "the schema changes";
+        else if (t->switch_note)
+            m->why = "a switch is under way";
         else if (is_mark(m, t, mark))
             *ret_at = t->end;
     }

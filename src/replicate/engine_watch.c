@@ -184,7 +184,7 @@ static enum err advance_phase(struct engine *e, struct fault *f)
 {
     switch (e->phase) {
     case ENGINE_BUILD:
-        e->phase = ENGINE_COPY;
+        e->phase = e->config_store->back ? ENGINE_FOLLOW : ENGINE_COPY;
         return ERR_OK;
     case ENGINE_COPY:
         if (registry_all(e->registry, TABLE_INDEXED))
@@ -203,7 +203,8 @@ static enum err advance_phase(struct engine *e, struct fault *f)
         }
         return ERR_OK;
     case ENGINE_FOLLOW:
-        TRY(start_guest(e, f));
+        if (!e->config_store->back)
+            TRY(start_guest(e, f));
         return begin_following(e, f);
     }
     return ERR_OK;

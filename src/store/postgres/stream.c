@@ -24,6 +24,7 @@
 #include "base/log.h"
 #include "base/world.h"
 #include "sql_embedded.h"
+#include "store/postgres/marks.h"
 #include "store/postgres/names.h"
 #include "store/postgres/pg.h"
 #include "wire/pgoutput.h"
@@ -49,6 +50,8 @@ struct store_stream {
     struct lsn open_commit;
     int64_t open_commit_us;
     bool in_txn;
+    bool begun;                /* its first change has been seen */
+    bool echo;                 /* it was written by the mirror stream: nothing of it is kept */
     struct lsn received;
     struct lsn durable;        /* as last told by the engine */
     int64_t told_us;
@@ -174,6 +177,8 @@ static struct txn *txn_here(struct store_stream *st)
 static void open_txn(struct store_stream *st, const struct pgoutput_msg *m)
 {
     st->in_txn = true;
+    st->begun = false;
+    st->echo = false;
     st->open_xid = m->xid;
     st->open_commit = m->lsn;
     st->open_commit_us = m->commit_us;
@@ -206,6 +211,11 @@ static enum err on_change(struct store_stream *st, const struct pgoutput_msg *m,
 {
     if (!st->in_txn)
         return fault_set(f, ERR_PROTOCOL, "a change outside a transaction");
+    if (!st->begun)
+        st->echo = pg_is_echo(st->store, m->change);
+    st->begun = true;
+    if (st->echo)
+        return ERR_OK;
     txn_add_change(st->parcel, txn_here(st), m->change);
     return ERR_OK;
 }
@@ -239,6 +249,12 @@ static enum err on_message(struct store_stream *st, const struct pgoutput_msg *m
     return fault_set(f, ERR_PROTOCOL, "message '%c' is not known", (char)m->kind);
 }
 
+/* Of an echo only what describes tables is read: it is sent once, and others rely on it. */
+static bool is_dropped(const struct store_stream *st, const struct pgoutput_frame *frame)
+{
+    return st->echo && frame->len > 0 && strchr("IUDTM", frame->data[0]) != NULL;
+}
+
 /* Takes data, which libpq gave: what is large is kept as it is, not copied once more. */
 static const char *keep_frame(struct store_stream *st, char *data, size_t len, const struct pgoutput_frame *frame)
 {
@@ -260,10 +276,14 @@ static enum err on_frame(struct store_stream *st, char *data, size_t len, struct
     const char *kept;
     enum err err = pgoutput_frame_decode(data, len, &frame, f);
 
-    if (err != ERR_OK || frame.kind == 'k')
+    bool dropped = err == ERR_OK && frame.kind != 'k' && is_dropped(st, &frame);
+
+    if (err != ERR_OK || frame.kind == 'k' || dropped)
         PQfreemem(data);
     TRY(err);
     st->received = lsn_max(st->received, frame.wal_end);
+    if (dropped)
+        return ERR_OK;
     if (frame.kind == 'k') {
         st->reply_wanted = frame.reply_wanted;
         if (!st->in_txn && st->parcel->txns == NULL) /* all that was committed before has been delivered */

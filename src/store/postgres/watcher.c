@@ -155,14 +155,37 @@ static enum err set_sequences(struct store_watcher *w, const char *wanted, uint6
     return ERR_OK;
 }
 
+/* A stream keeps the sequences ahead only where it leads away from the side that serves: two that did would chase each other for ever. */
+static enum err leads_away(struct store_watcher *w, bool *ret, struct fault *f)
+{
+    const struct config_store *c = w->store->store;
+    const char *params[] = {w->store->migration, c->back ? c->other->name : c->name};
+    AUTO_RESULT *there = NULL;
+    AUTO_RESULT *r = NULL;
+
+    *ret = !c->back;
+    TRY(pg_exec(w->source, "SELECT 1 WHERE pg_catalog.to_regclass('leat.authority') IS NOT NULL", &there, f));
+    if (PQntuples(there) == 0)
+        return ERR_OK;
+    TRY(pg_query(w->source, "SELECT open FROM leat.authority WHERE migration = $1 AND store = $2", 2, params, &r, f));
+    if (PQntuples(r) == 1)
+        *ret = pg_get_bool(r, 0, 0);
+    return ERR_OK;
+}
+
 /* In portions: every sequence asked is locked until its statement ends. A value only ever moves the way the sequence counts.
  * CYCLE sequences move inside the switch only. */
 enum err pg_watcher_sequences(struct store_watcher *w, uint64_t *ret_moved, struct fault *f)
 {
     char after[16] = "0";
     uint64_t moved = 0;
+    bool leads;
     int rows;
 
+    *ret_moved = 0;
+    TRY(leads_away(w, &leads, f));
+    if (!leads)
+        return ERR_OK;
     do {
         const char *params[] = {after};
         AUTO_RESULT *r = NULL;
