@@ -10,6 +10,7 @@
 
 #include <inttypes.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -71,15 +72,24 @@ static void say(const struct switch_job *job, const char *fmt, ...)
     job->say(job->ctx, text);
 }
 
-static void begins(struct attempt *a)
+/* For tests of what happens where somebody dies: this process stops itself as it comes to the step named, as a debugger would. */
+static void halt_at(enum switch_step step)
+{
+    const char *at = getenv("LEAT_HALT_AT");
+
+    if (at != NULL && strcmp(at, switch_step_name(step)) == 0)
+        (void)raise(SIGSTOP);
+}
+
+static void begins(struct attempt *a, enum switch_step step)
 {
     a->began_us = world_mono_us();
+    halt_at(step);
 }
 
 static void ends(struct attempt *a, enum switch_step step)
 {
     a->report->step_us[step] = world_mono_us() - a->began_us;
-    a->began_us = world_mono_us();
 }
 
 static int64_t deadline_ms(const struct attempt *a)
@@ -199,7 +209,7 @@ static enum err gate(struct attempt *a, struct fault *f)
 {
     enum err err;
 
-    begins(a);
+    begins(a, SWITCH_GATE);
     err = read_rows(a, f);
     if (err == ERR_OK)
         err = check_obstacles(a, f);
@@ -218,8 +228,8 @@ static enum err hold(struct attempt *a, struct fault *f)
     json_t *answers = NULL;
     enum err err;
 
+    begins(a, SWITCH_HOLD);
     a->paused_us = world_mono_us();
-    begins(a);
     a->holds = doors_count(a->doors) > 0;
     err = doors_ask(a->doors, json_pack("{s:s, s:I, s:I, s:I}", "do", "hold", "epoch", (json_int_t)a->epoch, "attempt", (json_int_t)a->attempt, "deadline_ms", (json_int_t)deadline_ms(a)),
                     a->deadline_us + 2000000, &answers, f);
@@ -231,8 +241,10 @@ static enum err hold(struct attempt *a, struct fault *f)
 
 static enum err lock(struct attempt *a, struct fault *f)
 {
-    enum err err = a->ops->switch_lock(a->sw, deadline_ms(a), f);
+    enum err err;
 
+    begins(a, SWITCH_LOCK);
+    err = a->ops->switch_lock(a->sw, deadline_ms(a), f);
     ends(a, SWITCH_LOCK);
     return err;
 }
@@ -242,6 +254,7 @@ static enum err mark(struct attempt *a, struct fault *f)
 {
     int64_t number = new_mark(a);
 
+    begins(a, SWITCH_MARK);
     TRY(a->ops->switch_mark(a->sw, STORE_SOURCE, number, f));
     TRY(a->ops->switch_mark(a->sw, STORE_TARGET, number, f));
     ends(a, SWITCH_MARK);
@@ -255,6 +268,7 @@ static enum err drain_and_rebuild(struct attempt *a, struct fault *f)
     enum err err;
     enum err doors;
 
+    begins(a, SWITCH_DRAIN);
     TRY(doors_send(a->doors, json_pack("{s:s}", "do", "rebuild"), f));
     err = await_mark(a, STORE_SOURCE, a->mark, until, "what was written on the old side did not reach the new one in time", f);
     doors = doors_receive(a->doors, a->deadline_us + 2000000, NULL, err == ERR_OK ? f : &second);
@@ -266,6 +280,7 @@ static enum err check(struct attempt *a, struct fault *f)
 {
     int64_t until = world_mono_us() + a->deadline_us;
 
+    begins(a, SWITCH_CHECK);
     TRY(a->ops->switch_check(a->sw, f));
     TRY(await_mark(a, STORE_TARGET, a->mark, until, "the way back did not bring its mark in time", f));
     TRY(a->ops->switch_prepare_open(a->sw, a->epoch + 1, deadline_ms(a), f));
@@ -299,7 +314,7 @@ static enum err release(struct attempt *a, const char *side, int64_t epoch, stru
     json_t *answers = NULL;
     enum err err;
 
-    begins(a);
+    begins(a, SWITCH_RELEASE);
     err = doors_ask(a->doors, json_pack("{s:s, s:s, s:I}", "do", "release", "side", side, "epoch", (json_int_t)epoch), a->deadline_us + 10000000, &answers, f);
     take_pause(a, answers);
     json_decref(answers);
@@ -357,7 +372,7 @@ static enum err decide(struct attempt *a, bool *ret_decided, struct fault *f)
     struct fault why = {0};
     enum err err;
 
-    begins(a);
+    begins(a, SWITCH_DECIDE);
     err = a->ops->switch_decide(a->sw, a->epoch, a->attempt, ret_decided, &why);
     while (err != ERR_OK && world_mono_us() < until) {
         log_fault(LOG_WARN, a->base, &why);
@@ -379,7 +394,7 @@ static enum err open_new(struct attempt *a, int64_t epoch, struct fault *f)
     bool open = false;
     enum err err;
 
-    begins(a);
+    begins(a, SWITCH_OPEN);
     while ((err = a->ops->switch_open_side(a->sw, epoch, &open, &why)) != ERR_OK && world_mono_us() < until) {
         log_fault(LOG_WARN, a->base, &why);
         fault_clear(&why);

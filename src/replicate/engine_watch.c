@@ -277,6 +277,7 @@ enum err engine_turn(struct engine *e, struct fault *f)
         TRY(tick(e, f));
         TRY(engine_govern(e, f));
     }
+    TRY(engine_mind_authority(e, f));
     if (engine_due(&acknowledged, ACKNOWLEDGE_US))
         TRY(engine_acknowledge(e, f));
     if (engine_due(&identities, IDENTITY_US))

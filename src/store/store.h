@@ -440,6 +440,9 @@ struct store_ops {
      * are given another; *ret: the statements, a line each, in the arena; NULL: none. */
     enum err (*watcher_identity)(struct store_watcher *w, const struct catalog *source, struct arena *a, const char **ret, struct fault *f);
     enum err (*watcher_ledger)(struct store_watcher *w, int64_t *ret_count, struct fault *f);
+    /* What the stream's source says of authority; and the target's opening, where that source has decided (switch_open_side). */
+    enum err (*watcher_authority)(struct store_watcher *w, struct switch_row *ret, struct fault *f);
+    enum err (*watcher_open_target)(struct store_watcher *w, int64_t epoch, bool *ret, struct fault *f);
     /* The governor's last resort: the slot goes, and with it what the source holds back. Nobody may be reading from it. */
     enum err (*watcher_drop_slot)(struct store_watcher *w, struct fault *f);
 };

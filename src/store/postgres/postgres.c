@@ -125,5 +125,7 @@ const struct store_ops store_postgres = {
     .watcher_logged = pg_watcher_logged,
     .watcher_identity = pg_watcher_identity,
     .watcher_ledger = pg_watcher_ledger,
+    .watcher_authority = pg_watcher_authority,
+    .watcher_open_target = pg_watcher_open_side,
     .watcher_drop_slot = pg_watcher_drop_slot,
 };

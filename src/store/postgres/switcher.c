@@ -17,6 +17,7 @@
 #include <stdlib.h>
 
 #include "sql_embedded.h"
+#include "store/postgres/authority.h"
 #include "store/postgres/fence.h"
 #include "store/postgres/names.h"
 #include "store/postgres/pg.h"
@@ -96,26 +97,10 @@ void pg_switch_close(struct store_switch *w)
 
 /* --- rows --- */
 
-static enum err read_row(struct pg *pg, const struct store_switch *w, struct switch_row *ret, struct fault *f)
-{
-    const char *params[] = {w->store->migration, w->base};
-    AUTO_RESULT *there = NULL;
-    AUTO_RESULT *r = NULL;
-
-    *ret = (struct switch_row){.there = false};
-    TRY(pg_exec(pg, "SELECT 1 WHERE pg_catalog.to_regclass('leat.authority') IS NOT NULL", &there, f));
-    if (PQntuples(there) == 0)
-        return ERR_OK;
-    TRY(pg_query(pg, "SELECT epoch, side = 'source', side = here, attempt, open FROM leat.authority WHERE migration = $1 AND store = $2", 2, params, &r, f));
-    if (PQntuples(r) == 1)
-        *ret = (struct switch_row){true, pg_get_int(r, 0, 0), pg_get_bool(r, 0, 1), pg_get_bool(r, 0, 2), pg_get_int(r, 0, 3), pg_get_bool(r, 0, 4)};
-    return ERR_OK;
-}
-
 enum err pg_switch_rows(struct store_switch *w, struct switch_row *ret_old, struct switch_row *ret_new, struct fault *f)
 {
-    TRY(read_row(w->beside, w, ret_old, f));
-    return read_row(w->there, w, ret_new, f);
+    TRY(pg_authority_read(w->beside, w->store, ret_old, f));
+    return pg_authority_read(w->there, w->store, ret_new, f);
 }
 
 /* --- what stands in the way --- */
@@ -373,29 +358,13 @@ enum err pg_switch_check(struct store_switch *w, struct fault *f)
 
 /* --- decide, open --- */
 
-static enum err call(struct pg *pg, const struct store_switch *w, const char *function, int64_t epoch, int64_t attempt, bool *ret, struct fault *f)
-{
-    bool with_attempt = attempt >= 0;
-    char e[32];
-    char n[32];
-    const char *params[] = {w->store->migration, w->base, e, n};
-    AUTO_CHARS *sql = mem_format("SELECT leat.%s($1, $2, $3%s)", function, with_attempt ? ", $4" : "");
-    AUTO_RESULT *r = NULL;
-
-    snprintf(e, sizeof e, "%" PRId64, epoch);
-    snprintf(n, sizeof n, "%" PRId64, attempt);
-    TRY(pg_query(pg, sql, with_attempt ? 4 : 3, params, &r, f));
-    *ret = PQntuples(r) == 1 && pg_get_bool(r, 0, 0);
-    return ERR_OK;
-}
-
 enum err pg_switch_prepare_open(struct store_switch *w, int64_t epoch, int64_t deadline_ms, struct fault *f)
 {
     bool could = false;
     enum err err = begin(w->opening, deadline_ms, &w->opens, f);
 
     if (err == ERR_OK)
-        err = call(w->opening, w, "open_side", epoch, -1, &could, f);
+        err = pg_authority_open(w->opening, w->store, epoch, &could, f);
     if (err == ERR_OK && !could)
         err = fault_set(f, ERR_GATE, "the new side's row is not that of epoch %" PRId64, epoch - 1);
     if (err != ERR_OK)
@@ -410,7 +379,7 @@ enum err pg_switch_decide(struct store_switch *w, int64_t epoch, int64_t attempt
 
     ENSURE(w->locks);
     *ret = false;
-    err = call(w->deciding, w, "decide", epoch, attempt, ret, f);
+    err = pg_authority_act(w->deciding, w->store, "decide", epoch, attempt, ret, f);
     if (err != ERR_OK || !*ret) {
         end(w->deciding, &w->locks);
         return err;
@@ -430,10 +399,10 @@ enum err pg_switch_open_side(struct store_switch *w, int64_t epoch, bool *ret, s
         *ret = true;
         return ERR_OK;
     }
-    return call(w->there, w, "open_side", epoch, -1, ret, f);
+    return pg_authority_open(w->there, w->store, epoch, ret, f);
 }
 
 enum err pg_switch_abort(struct store_switch *w, int64_t epoch, int64_t attempt, bool *ret, struct fault *f)
 {
-    return call(w->beside, w, "abort_attempt", epoch, attempt, ret, f);
+    return pg_authority_act(w->beside, w->store, "abort_attempt", epoch, attempt, ret, f);
 }

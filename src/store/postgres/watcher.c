@@ -6,6 +6,7 @@
 
 #include "sql_embedded.h"
 #include "store/postgres/again.h"
+#include "store/postgres/authority.h"
 #include "store/postgres/identity.h"
 #include "store/postgres/names.h"
 #include "store/postgres/pg.h"
@@ -158,19 +159,21 @@ static enum err set_sequences(struct store_watcher *w, const char *wanted, uint6
 /* A stream keeps the sequences ahead only where it leads away from the side that serves: two that did would chase each other for ever. */
 static enum err leads_away(struct store_watcher *w, bool *ret, struct fault *f)
 {
-    const struct config_store *c = w->store->store;
-    const char *params[] = {w->store->migration, c->back ? c->other->name : c->name};
-    AUTO_RESULT *there = NULL;
-    AUTO_RESULT *r = NULL;
+    struct switch_row row;
 
-    *ret = !c->back;
-    TRY(pg_exec(w->source, "SELECT 1 WHERE pg_catalog.to_regclass('leat.authority') IS NOT NULL", &there, f));
-    if (PQntuples(there) == 0)
-        return ERR_OK;
-    TRY(pg_query(w->source, "SELECT open FROM leat.authority WHERE migration = $1 AND store = $2", 2, params, &r, f));
-    if (PQntuples(r) == 1)
-        *ret = pg_get_bool(r, 0, 0);
+    TRY(pg_authority_read(w->source, w->store, &row, f));
+    *ret = row.there ? row.open : !w->store->store->back;
     return ERR_OK;
+}
+
+enum err pg_watcher_authority(struct store_watcher *w, struct switch_row *ret, struct fault *f)
+{
+    return pg_authority_read(w->source, w->store, ret, f);
+}
+
+enum err pg_watcher_open_side(struct store_watcher *w, int64_t epoch, bool *ret, struct fault *f)
+{
+    return pg_authority_open(w->target, w->store, epoch, ret, f);
 }
 
 /* In portions: every sequence asked is locked until its statement ends. A value only ever moves the way the sequence counts.
