@@ -226,13 +226,19 @@ static enum err give(struct apply *a, struct batch *b, struct fault *f)
     return ERR_OK;
 }
 
-static bool ends_open(const struct parcel *p)
+/* The large transaction whose part is the parcel's last; NULL: it ends with a whole one. */
+static struct txn *left_open(const struct parcel *p)
 {
-    const struct txn *t = p->txns;
+    struct txn *t = p->txns;
 
     while (t != NULL && t->next != NULL)
         t = t->next;
-    return t != NULL && !t->last;
+    return t != NULL && !t->last ? t : NULL;
+}
+
+static bool ends_open(const struct parcel *p)
+{
+    return left_open(p) != NULL;
 }
 
 static bool begins_open(const struct parcel *p)
@@ -365,6 +371,17 @@ static enum err meet_schema_changes(struct apply *a, struct parcel *p, struct fa
     return ERR_OK;
 }
 
+/* What committed before a large transaction does not wait for the end of that, as it would in one batch with its first part. */
+static enum err come_to_large(struct apply *a, struct parcel *p, struct fault *f)
+{
+    struct txn *t = left_open(p);
+    enum err err = t != NULL && t != p->txns ? come_to(a, p, t, f) : ERR_OK;
+
+    if (err != ERR_OK)
+        a->kept = p; /* a lane may be at work in its memory */
+    return err;
+}
+
 static enum err on_parcel(struct apply *a, struct parcel *p, struct fault *f)
 {
     struct parcel *left = p;
@@ -373,6 +390,7 @@ static enum err on_parcel(struct apply *a, struct parcel *p, struct fault *f)
         enum err err;
 
         TRY(meet_schema_changes(a, left, f));
+        TRY(come_to_large(a, left, f));
         err = send_off(a, gather(a, left, &left), f);
         if (err != ERR_OK) {
             parcel_free(left);
