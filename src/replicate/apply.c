@@ -434,13 +434,14 @@ static void *dispatcher_thread(void *arg)
             continue;
         }
         free_done(a);
-        p = apply_next(a, world_mono_us() + 20000, &end);
+        p = apply_take_in_hand(a, world_mono_us() + 20000, &end);
         if (p == NULL && end)
             break;
         if (p != NULL && on_parcel(a, p, &f) != ERR_OK) {
             apply_fail(a, &f);
             break;
         }
+        atomic_store(&a->in_hand, false);
     }
     return NULL;
 }
@@ -517,9 +518,11 @@ enum err apply_check(struct apply *a, struct fault *f)
 
 void apply_facts(struct apply *a, struct apply_facts *ret)
 {
+    bool all_given = apply_all_given(a); /* first: a parcel that has left what this looks at has its number by now */
+
     pthread_mutex_lock(&a->lock);
     *ret = a->facts;
-    ret->idle = a->committed_seq == a->last_seq && !a->chain && queue_count(a->in) == 0 && a->taken == 0 && a->returned_next == a->returned_count;
+    ret->idle = all_given && a->committed_seq == a->last_seq && !a->chain;
     if (a->committed_seq == a->last_seq && !a->chain)
         ret->applied = lsn_max(ret->applied, ret->delivered);
     pthread_mutex_unlock(&a->lock);
