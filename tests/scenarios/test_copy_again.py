@@ -7,6 +7,7 @@ import threading
 import pytest
 
 from follow import Scene
+from followed import Followed
 from wait import wait_for
 
 # Foreign keys onto and from the table copied again; a unique index beside its key; an identity that always generates.
@@ -258,3 +259,16 @@ def test_a_source_without_room_for_a_mark(server, migration):
     old.sql("drop trigger no_room on leat.progress", db="shop")
     m.wait_status(lambda s: s["stores"][0].get("following"), 40, "following")
     assert attempt() == first and m.pids("engine") == engines
+
+
+def test_a_source_that_cannot_spill(server, migration):
+    """A file the source could not write while it decoded a large transaction: tried again, and the slot is as good as before."""
+    with Followed(server, migration, 15, 17, "create table t (n int primary key, x text)", settings={"logical_decoding_work_mem": "64kB"}) as f:
+        f.start()
+        slot = f.old.data / "pg_replslot" / f.old.one("select slot_name from pg_replication_slots")
+        away = slot.rename(slot.with_name("away"))
+        f.source("insert into t select g, repeat('x', 500) from generate_series(1, 10000) g")
+        wait_for(lambda: "spill" in f.leat.logs(), 30, "the source to have failed to spill", show=f.story)
+        away.rename(slot)
+        f.equal()
+        assert f.one("select count(*) from t") == 10000
