@@ -230,13 +230,19 @@ static enum err give(struct apply *a, struct batch *b, struct fault *f)
     return ERR_OK;
 }
 
-static bool ends_open(const struct parcel *p)
+/* The large transaction whose part is the parcel's last; NULL: it ends with a whole one. */
+static struct txn *left_open(const struct parcel *p)
 {
-    const struct txn *t = p->txns;
+    struct txn *t = p->txns;
 
     while (t != NULL && t->next != NULL)
         t = t->next;
-    return t != NULL && !t->last;
+    return t != NULL && !t->last ? t : NULL;
+}
+
+static bool ends_open(const struct parcel *p)
+{
+    return left_open(p) != NULL;
 }
 
 static bool begins_open(const struct parcel *p)
@@ -392,6 +398,17 @@ static enum err meet_barriers(struct apply *a, struct parcel *p, struct fault *f
     return ERR_OK;
 }
 
+/* What committed before a large transaction does not wait for the end of that, as it would in one batch with its first part. */
+static enum err come_to_large(struct apply *a, struct parcel *p, struct fault *f)
+{
+    struct txn *t = left_open(p);
+    enum err err = t != NULL && t != p->txns ? come_to(a, p, t, f) : ERR_OK;
+
+    if (err != ERR_OK)
+        a->kept = p; /* a lane may be at work in its memory */
+    return err;
+}
+
 static enum err on_parcel(struct apply *a, struct parcel *p, struct fault *f)
 {
     struct parcel *left = p;
@@ -400,6 +417,7 @@ static enum err on_parcel(struct apply *a, struct parcel *p, struct fault *f)
         enum err err;
 
         TRY(meet_barriers(a, left, f));
+        TRY(come_to_large(a, left, f));
         err = send_off(a, gather(a, left, &left), f);
         if (err != ERR_OK) {
             parcel_free(left);
@@ -443,13 +461,14 @@ static void *dispatcher_thread(void *arg)
             continue;
         }
         free_done(a);
-        p = apply_next(a, world_mono_us() + 20000, &end);
+        p = apply_take_in_hand(a, world_mono_us() + 20000, &end);
         if (p == NULL && end)
             break;
         if (p != NULL && on_parcel(a, p, &f) != ERR_OK) {
             apply_fail(a, &f);
             break;
         }
+        atomic_store(&a->in_hand, false);
     }
     return NULL;
 }
@@ -527,9 +546,11 @@ enum err apply_check(struct apply *a, struct fault *f)
 
 void apply_facts(struct apply *a, struct apply_facts *ret)
 {
+    bool all_given = apply_all_given(a); /* first: a parcel that has left what this looks at has its number by now */
+
     pthread_mutex_lock(&a->lock);
     *ret = a->facts;
-    ret->idle = a->committed_seq == a->last_seq && !a->chain && queue_count(a->in) == 0 && a->taken == 0 && a->returned_next == a->returned_count;
+    ret->idle = all_given && a->committed_seq == a->last_seq && !a->chain;
     if (a->committed_seq == a->last_seq && !a->chain)
         ret->applied = lsn_max(ret->applied, ret->delivered);
     pthread_mutex_unlock(&a->lock);

@@ -107,6 +107,7 @@ struct schema_change {
     const char *role;
     const char *path;
     const char *settings;
+    bool garbled;        /* some of it was no UTF-8 and reads '?': fit to be shown, not to be run */
     struct ddl_object *objects;
     size_t count;
     struct change *change; /* the note itself, in the stream */

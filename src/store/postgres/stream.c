@@ -311,12 +311,27 @@ static void hand_on(struct store_stream *st, struct parcel **ret)
     st->open = NULL;
 }
 
+/* A file of its own that it could not write or read now (large transactions are spilled to its disk) it may another time: decoding begins anew
+ * with the next stream. Log that is not there any more never comes back. The server's words may be in any language, its functions are not. */
+static bool may_pass(const PGresult *r)
+{
+    static const char *const of_log[] = {"WalSnd", "WALRead", "XLogRead"};
+    const char *where = r != NULL ? PQresultErrorField(r, PG_DIAG_SOURCE_FUNCTION) : NULL;
+
+    for (size_t i = 0; i < sizeof of_log / sizeof *of_log; i++)
+        if (where == NULL || strncmp(where, of_log[i], strlen(of_log[i])) == 0)
+            return false;
+    return strncmp(pg_sqlstate(r), "58", 2) == 0;
+}
+
 /* The server ended the stream. What it cannot decode now it cannot decode later: the slot is of no use any more. */
 static enum err ended(struct store_stream *st, const PGresult *r, struct fault *f)
 {
     struct fault why = {0};
     enum err err = pg_fault(st->pg, r, "START_REPLICATION", &why);
 
+    if (err == ERR_SOURCE_SQL && may_pass(r))
+        return fault_set(f, ERR_BUSY, "the source could not use a file of its own: %.1500s", why.why);
     if (err == ERR_SOURCE_SQL)
         return fault_set(f, ERR_SLOT_LOST, "the source cannot decode its log any further: %.1500s", why.why);
     *f = why;
