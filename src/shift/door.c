@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <netdb.h>
-#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -14,6 +13,8 @@
 
 #include "base/log.h"
 #include "shift/door_internal.h"
+
+#define TURN_MS 500
 
 static _Atomic bool asked_to_stop;
 
@@ -131,10 +132,11 @@ static enum err make(struct door *door, struct fault *f)
         door->workers[i].door = door;
         door->workers[i].index = i;
         door->workers[i].listen_fd = -1;
+        door->workers[i].holding = true; /* until it is known who serves */
     }
     door->kick_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    TRY(open_listeners(door, door->store->door[door->nth], f));
-    return ERR_OK;
+    TRY(control_open(door, f));
+    return open_listeners(door, door->store->door[door->nth], f);
 }
 
 static enum err work(struct door *door, struct fault *f)
@@ -143,8 +145,8 @@ static enum err work(struct door *door, struct fault *f)
     for (int i = 0; i < door->worker_count; i++)
         TRY(worker_start(&door->workers[i], f));
     log_line(LOG_INFO, door->name, "listens at %s, %d threads", door->store->door[door->nth], door->worker_count);
-    while (!atomic_load(&asked_to_stop))
-        (void)poll(NULL, 0, 100);
+    while (!atomic_load(&asked_to_stop) && control_turn(door, TURN_MS))
+        ;
     for (int i = 0; i < door->worker_count; i++) {
         struct order *stop = mem_alloc(sizeof *stop);
         stop->kind = ORDER_STOP;
@@ -181,6 +183,7 @@ int door_main(const struct config *c, const char *state_dir, const char *store, 
     err = work(door, f);
     if (err != ERR_OK)
         log_fault(LOG_ERROR, door->name, f);
+    control_close(door);
     door_sides_fini(door->sides);
     free(door->trust);
     free(door->name);

@@ -93,6 +93,13 @@ static void lost(struct backend *b)
         hold_backend(b);
         return;
     }
+    if (s->move >= MOVE_HELD) { /* it may live on the other side */
+        s->server_lost = true;
+        conn_close(&b->conn);
+        if (s->move == MOVE_COLLECTING)
+            b->talk.done(s, b);
+        return;
+    }
     if (s->stage == SESSION_CONNECTING) {
         say_why(b, "08006", "the server behind this door ended the connection before it was made");
         session_say(s, &b->error);
@@ -101,6 +108,11 @@ static void lost(struct backend *b)
         return;
     conn_close(&b->conn);
     session_leave(s);
+}
+
+void backend_gone(struct backend *b)
+{
+    lost(b);
 }
 
 /* --- connecting --- */
@@ -145,19 +157,29 @@ static void connect_next(struct backend *b)
     conn_watch(&b->conn, b->session->worker->epoll_fd);
 }
 
-struct backend *backend_open(struct session *s, enum side side)
+static struct backend *make(struct session *s, enum side side, bool warm)
 {
     struct backend *b = mem_alloc(sizeof *b);
 
     b->session = s;
     b->side = side;
+    b->warm = warm;
     b->conn = (struct conn){.fd = -1, .end = END_SERVER, .owner = b, .want_read = true};
-    if (s->server == NULL)
-        s->server = b;
-    else
-        s->other = b;
-    connect_next(b);
     return b;
+}
+
+void backend_open(struct session *s, enum side side)
+{
+    ENSURE(s->server == NULL);
+    s->server = make(s, side, false);
+    connect_next(s->server);
+}
+
+void backend_open_warm(struct session *s, enum side side)
+{
+    ENSURE(s->other == NULL);
+    s->other = make(s, side, true);
+    connect_next(s->other);
 }
 
 static void write_startup(struct buf *out, const struct session *s, const char *database)
@@ -415,6 +437,11 @@ static void on_ready(struct backend *b)
         return;
     b->talk.ready_left = 0;
     b->talk.done(s, b);
+    if (s->stage != SESSION_LIVE || b != s->server || b->stage != BACKEND_READY)
+        return;
+    hold_look(s); /* a new attempt may have begun meanwhile */
+    if (b->talk.ready_left == 0 && b->conn.kept.len > 0)
+        pass_server(s);
 }
 
 /* Whole messages of kept, in order. Returns whether a ReadyForQuery ended it. */

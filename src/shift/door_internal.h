@@ -22,6 +22,7 @@
 #ifndef LEAT_SHIFT_DOOR_INTERNAL_H
 #define LEAT_SHIFT_DOOR_INTERNAL_H
 
+#include <jansson.h>
 #include <netinet/in.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -120,7 +121,10 @@ enum session_stage {
     SESSION_GONE
 };
 
-enum session_move { MOVE_NONE, MOVE_ASKED, MOVE_INSPECTING, MOVE_REBUILDING, MOVE_REBUILT, MOVE_COLLECTING, MOVE_FAILED };
+/* While it is held:  AWAITED --boundary--> INSPECTING --> HELD --rebuild--> REBUILDING --> REBUILT --release--> COLLECTING --> NONE
+ * EXCUSED: it cannot move as it is; it goes on, and is looked at again at its next boundary. FAILED: its rebuild did. */
+enum session_move { MOVE_NONE, MOVE_AWAITED, MOVE_INSPECTING, MOVE_EXCUSED, MOVE_HELD, MOVE_REBUILDING, MOVE_REBUILT, MOVE_FAILED, MOVE_COLLECTING };
+enum session_warm { WARM_NONE, WARM_WANTED, WARM_OPENING, WARM_READY, WARM_FAILED };
 
 struct session {
     struct session *next, *before;
@@ -131,8 +135,9 @@ struct session {
     struct track track;
     enum session_stage stage;
     enum session_move move;
-    bool holding;          /* to be held */
-    bool held;             /* is: counted */
+    enum session_warm warm;
+    bool server_lost;      /* while it was held */
+    bool rebuild_wanted;   /* as soon as its other connection is ready */
     bool stopped;          /* client.kept begins with a message that waits for the boundary */
     bool unnamed_large;    /* the unnamed statement is there, and was too large to be kept */
     bool dropping;         /* what is left of the client's message goes nowhere */
@@ -157,7 +162,17 @@ struct session {
 
 /* --- workers --- */
 
-enum order_kind { ORDER_CANCEL, ORDER_HOLD, ORDER_RELEASE, ORDER_WARM, ORDER_COOL, ORDER_REBUILD, ORDER_COLLECT, ORDER_VERIFIERS, ORDER_LIST, ORDER_DRAIN, ORDER_STOP };
+enum order_kind { ORDER_CANCEL, ORDER_HOLD, ORDER_RELEASE, ORDER_WARM, ORDER_REBUILD, ORDER_VERIFIERS, ORDER_LIST, ORDER_DRAIN, ORDER_STOP };
+
+/* What all workers say to a question: each adds, the last one signals. */
+struct door_list {
+    pthread_mutex_t lock;
+    pthread_cond_t done;
+    json_t *array;
+    int64_t left; /* how many more may be named */
+    int pending;  /* workers */
+};
+enum door_list_what { LIST_UNMOVABLE, LIST_UNHELD, LIST_COLD, LIST_NOT_REBUILT };
 
 struct order {
     struct order *next;
@@ -165,8 +180,9 @@ struct order {
     enum side side;
     uint32_t pid;
     uint32_t key;
-    bool terminate;  /* HOLD: unmovable sessions are ended */
-    struct list *list; /* LIST, and reasons */
+    bool terminate;          /* HOLD: unmovable sessions are ended */
+    enum door_list_what what; /* LIST */
+    struct door_list *list;
 };
 
 struct counts {
@@ -174,14 +190,15 @@ struct counts {
     _Atomic int64_t live;
     _Atomic int64_t unheld;     /* while holding: those that must still come to their boundary */
     _Atomic int64_t held;
+    _Atomic int64_t warming;    /* wanted or being made */
     _Atomic int64_t warm;       /* other side ready */
-    _Atomic int64_t warming;
-    _Atomic int64_t warm_failed;
+    _Atomic int64_t cold;       /* it could not be made */
     _Atomic int64_t rebuilding; /* asked for, not decided yet */
     _Atomic int64_t rebuilt;
-    _Atomic int64_t rebuild_failed;
+    _Atomic int64_t moving;     /* release under way */
     _Atomic int64_t moved;
-    _Atomic int64_t move_failed;
+    _Atomic int64_t lost;       /* clients that a release could not keep */
+    _Atomic int64_t orders;     /* carried out so far */
     _Atomic int64_t bytes_in;   /* from clients */
     _Atomic int64_t bytes_out;
 };
@@ -209,7 +226,9 @@ struct worker {
     bool warming;           /* to `warm_side`, new ones too */
     bool draining;
     enum side warm_side;
+    struct session *warm_next; /* from here on they may want one */
     int connecting;         /* warm ones under way */
+    pthread_mutex_t pause_lock;
     int64_t now_us;
     int64_t tick_us;        /* of the last look at the clocks */
     uint32_t *pauses_us;    /* of the last release: how long clients had to wait */
@@ -236,6 +255,7 @@ struct door {
     _Atomic int64_t epoch;
     _Atomic int64_t clients;
     _Atomic bool draining;
+    _Atomic int64_t orders;  /* given to workers so far */
     int kick_fd;             /* an eventfd of the control thread: something may be complete */
     struct control *control;
     char database[64];       /* what clients call it */
@@ -281,8 +301,10 @@ void login_backend_free(struct backend *b);
 bool login_toward(struct backend *b, uint32_t code, const char *body, size_t n);
 
 /* --- door_backend.c --- */
-struct backend *backend_open(struct session *s, enum side side);
+void backend_open(struct session *s, enum side side); /* becomes s->server */
+void backend_open_warm(struct session *s, enum side side); /* becomes s->other; hold_backend() hears of it */
 void backend_event(struct backend *b, uint32_t events);
+void backend_gone(struct backend *b); /* it hung up */
 void backend_end(struct backend *b); /* freed at the end of the turn */
 void backend_free(struct backend *b);
 void backend_cancel(struct worker *w, const struct backend *b);
@@ -313,12 +335,58 @@ void pass_watch(struct session *s);
 
 /* --- door_hold.c --- */
 void hold_order(struct worker *w, const struct order *order);
-/* Counts it as held if it is to be and can be. */
+/* Holds it if it is to be held and stands at its boundary. */
 void hold_look(struct session *s);
+/* It was inspected; unmovable: why, or NULL. */
+void hold_inspected(struct session *s, const char *unmovable);
 void hold_forget(struct session *s);
+void hold_cool(struct session *s);
 /* A held client's request is cancelled. False: nothing of it waits here. */
 bool hold_cancel(struct session *s);
+/* It is being connected. */
 void hold_new(struct session *s);
 void hold_backend(struct backend *b); /* of the other side: ready, or lost */
+/* Whether what its client sends next has to wait. */
+static inline bool hold_stops(const struct session *s, char type)
+{
+    return s->move != MOVE_NONE && (s->move >= MOVE_HELD || s->move == MOVE_INSPECTING || (s->move == MOVE_AWAITED && track_waits(&s->track, type)));
+}
+/* Its client waits no longer: counted, and it goes on. */
+void hold_over(struct session *s);
+
+/* --- door_move.c --- */
+void move_inspect(struct session *s);
+/* Rebuilt on `other`, or why not. */
+void move_rebuild(struct session *s);
+void move_rebuilt(struct session *s, const char *why);
+/* Its last notifications are fetched, then `other` becomes its server. */
+void move_collect(struct session *s);
+void move_forget(struct session *s);
+
+/* --- door_control.c --- */
+struct control;
+MUST_USE enum err control_open(struct door *door, struct fault *f);
+/* Waits for what comes, at most `ms`. False: the door has nothing more to do. */
+bool control_turn(struct door *door, int ms);
+void control_close(struct door *door);
+#define DOOR_SUM(door, member)                                                                                         \
+    ({                                                                                                                 \
+        int64_t sum_ = 0;                                                                                              \
+        for (int i_ = 0; i_ < (door)->worker_count; i_++)                                                              \
+            sum_ += atomic_load(&(door)->workers[i_].counts.member);                                                   \
+        sum_;                                                                                                          \
+    })
+
+/* --- door_settle.c --- */
+struct authority;
+struct authority *authority_new(struct door *door);
+void authority_free(struct authority *a);
+enum settled { SETTLED_NOT, SETTLED_SOURCE, SETTLED_TARGET };
+/* Who serves, as both sides say; SETTLED_NOT: nobody can tell. */
+enum settled authority_view(struct authority *a, int64_t *ret_epoch, char why[256]);
+/* Whether the old side's row says so, and both sides answer: what settling will need. */
+bool authority_stands(struct authority *a, enum side old, int64_t epoch, int64_t attempt, char why[256]);
+/* Ends attempt (epoch, attempt) of which nothing is heard any more: by compare-and-set on the old side's row, or by what was decided. */
+enum settled authority_settle(struct authority *a, enum side old, int64_t epoch, int64_t attempt, int64_t *ret_epoch, char why[256]);
 
 #endif

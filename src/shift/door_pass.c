@@ -93,8 +93,8 @@ static enum verdict on_client(struct session *s, char type, const char *whole, s
 {
     if (s->swallow)
         return swallow(s, type);
-    if ((s->holding && track_waits(&s->track, type)) || (track_full(&s->track) && type != 'X' && type != 'd')) {
-        if (s->since_us == 0)
+    if ((type != 'X' && hold_stops(s, type)) || (track_full(&s->track) && type != 'X' && type != 'd')) {
+        if (s->since_us == 0 && s->move != MOVE_NONE)
             s->since_us = s->worker->now_us;
         return STOP;
     }
@@ -187,6 +187,8 @@ static void handle_client(struct session *s, const char *p, size_t n)
     s->stopped = verdict == STOP;
     if (done < n || s->client.kept.len > 0)
         conn_keep(&s->client, p + done, n - done);
+    if (s->move == MOVE_EXCUSED && done > 0)
+        s->move = MOVE_AWAITED; /* it did something: it may be movable at its next boundary */
     atomic_fetch_add_explicit(&s->worker->counts.bytes_in, (int64_t)done, memory_order_relaxed);
 }
 
@@ -208,6 +210,8 @@ void pass_resume(struct session *s)
     char *in = s->worker->in;
     size_t n = s->client.kept.len;
 
+    if (s->stage != SESSION_LIVE)
+        return;
     if (n > 0) {
         memcpy(in, s->client.kept.data, n);
         handle_client(s, in, n);
@@ -305,9 +309,8 @@ void pass_server(struct session *s)
     if (conn_waiting(&s->client) >= CONN_OUT_HIGH)
         return;
     n = session_gather(s, server);
-    if (n < 0) { /* it hung up; its last words are with the client, or on their way */
-        conn_close(server);
-        session_leave(s);
+    if (n < 0) { /* its last words are with the client, or on their way */
+        backend_gone(s->server);
         return;
     }
     if (!take_server(s, s->worker->in, (size_t)n, &done)) {
@@ -324,8 +327,8 @@ void pass_server(struct session *s)
     if (!s->came_ready)
         return;
     s->came_ready = false;
-    if (s->holding)
+    if (s->move != MOVE_NONE)
         hold_look(s);
-    if (s->stopped && !s->held)
+    if (s->stopped && s->stage == SESSION_LIVE)
         pass_resume(s);
 }

@@ -515,7 +515,7 @@ void session_connect(struct session *s)
     s->stage = SESSION_CONNECTING;
     s->since_us = s->worker->now_us;
     hold_new(s);
-    s->server = backend_open(s, (enum side)atomic_load(&s->worker->door->side));
+    backend_open(s, (enum side)atomic_load(&s->worker->door->side));
 }
 
 void session_greet(struct session *s)

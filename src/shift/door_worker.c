@@ -89,6 +89,8 @@ static void carry_out(struct worker *w, struct order *order)
         hold_order(w, order);
         break;
     }
+    if (order->kind != ORDER_CANCEL && order->kind != ORDER_VERIFIERS) /* those two have no one who waits */
+        atomic_fetch_add(&w->counts.orders, 1);
     free(order);
 }
 
@@ -264,6 +266,7 @@ enum err worker_start(struct worker *w, struct fault *f)
     struct epoll_event e = {.events = EPOLLIN, .data.ptr = &w->wake_fd};
 
     pthread_mutex_init(&w->lock, NULL);
+    pthread_mutex_init(&w->pause_lock, NULL);
     w->orders_end = &w->orders;
     w->in = mem_alloc(DOOR_READ + DOOR_WHOLE);
     w->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
@@ -285,6 +288,7 @@ void worker_join(struct worker *w)
     if (w->listen_fd >= 0)
         close(w->listen_fd);
     pthread_mutex_destroy(&w->lock);
+    pthread_mutex_destroy(&w->pause_lock);
     free(w->again);
     free(w->pauses_us);
     free(w->in);
