@@ -26,6 +26,7 @@ struct cli {
     const char *table;
     int64_t token;
     int64_t times;
+    int64_t nth;             /* of the store's doors */
     bool arm_again;
     bool yes, watch, follow, verify, apply, man;
     struct config *config;   /* loaded where the command needs it; the cli's own */

@@ -4,6 +4,7 @@
 
 #include "cli/cli.h"
 #include "replicate/engine.h"
+#include "shift/door.h"
 #include "verify/verify.h"
 #include "store/postgres/holder.h"
 
@@ -26,6 +27,11 @@ static int cmd_engine(struct cli *c, struct fault *f)
     return engine_main(c->config, c->state_dir, c->arg_count > 0 ? c->args[0] : "", c->token, c->yes, &verify_guest);
 }
 
+static int cmd_door(struct cli *c, struct fault *f)
+{
+    return door_main(c->config, c->state_dir, c->arg_count > 0 ? c->args[0] : "", c->nth, f);
+}
+
 static int cmd_later(struct cli *c, struct fault *f)
 {
     const struct command_info *x = command_info(c->command);
@@ -46,7 +52,7 @@ static const struct entry entries[COMMAND_COUNT] = {
     [COMMAND_REHEARSE] = {cmd_rehearse, true}, [COMMAND_CUTOVER] = {cmd_cutover, true}, [COMMAND_ROLLBACK] = {cmd_rollback, true},
     [COMMAND_STATUS] = {cmd_status, true},  [COMMAND_EVENTS] = {cmd_events, true},   [COMMAND_EXPLAIN] = {cmd_explain, false},
     [COMMAND_HELP] = {cmd_help, false},     [COMMAND_VERSION] = {cmd_version, false}, [COMMAND_ENGINE] = {cmd_engine, true},
-    [COMMAND_PILOT] = {cmd_pilot, true},    [COMMAND_COMPLETION] = {cmd_completion, false},
+    [COMMAND_DOOR] = {cmd_door, true}, [COMMAND_PILOT] = {cmd_pilot, true},    [COMMAND_COMPLETION] = {cmd_completion, false},
 };
 
 int main(int argc, char **argv)

@@ -42,14 +42,14 @@ static enum err check_choice(const struct option_info *info, const char *value, 
     return fault_set(f, ERR_USAGE, "%s is one of: %s; not \"%s\"", info->name, info->choices, value);
 }
 
-static enum err set_token(struct cli *c, const char *value, struct fault *f)
+static enum err set_number(const char *name, const char *value, int64_t *ret, struct fault *f)
 {
     char *end;
 
     errno = 0;
-    c->token = strtoll(value, &end, 10);
+    *ret = strtoll(value, &end, 10);
     if (errno != 0 || end == value || *end != '\0')
-        return fault_set(f, ERR_USAGE, "--token is a number, not \"%s\"", value);
+        return fault_set(f, ERR_USAGE, "%s is a number, not \"%s\"", name, value);
     return ERR_OK;
 }
 
@@ -80,7 +80,8 @@ static enum err set_value(struct cli *c, enum option o, const char *value, struc
     case OPTION_TABLE: c->table = value; break;
     case OPTION_COPY_AGAIN:
     case OPTION_RECOPY: c->copy_again = value; break;
-    case OPTION_TOKEN: return set_token(c, value, f);
+    case OPTION_TOKEN: return set_number("--token", value, &c->token, f);
+    case OPTION_NTH: return set_number("--nth", value, &c->nth, f);
     case OPTION_TIMES: return set_times(c, value, f);
     default: break; /* options of later releases */
     }

@@ -11,13 +11,22 @@
 #include "base/mem.h"
 
 enum ddl_policy { DDL_STOP, DDL_APPLY };
+enum door_unmovable { UNMOVABLE_WAIT, UNMOVABLE_TERMINATE };
 
 struct config_store {
     const char *name;        /* [a-z][a-z0-9_-]*, at most 32 characters: it becomes part of slot and file names */
     const char *engine;      /* "postgresql" */
     const char *source;      /* DSN as written; never print it: config_dsn_public() */
     const char *target;
-    const char *door;        /* "host:port" or NULL */
+    const char **door;       /* "host:port", each a process; count 0 = none */
+    size_t door_count;
+    const char *door_users;  /* as written, from the folder of leat.yaml; or NULL */
+    const char **door_trust; /* networks: "10.0.0.0/8" */
+    size_t door_trust_count;
+    enum door_unmovable door_unmovable;
+    const char *door_tls_cert; /* as written, from the folder of leat.yaml; or NULL */
+    const char *door_tls_key;
+    int door_tls_require;    /* 1: clients without TLS are turned away */
     const char **include;    /* patterns schema.table with *; count 0 = everything but system schemas */
     size_t include_count;
     const char **exclude;
@@ -38,6 +47,8 @@ struct config_limits {
     int copy_workers;
     int index_workers;
     int apply_lanes;
+    int door_threads;         /* 0: one a core */
+    int door_clients;
     int64_t source_lag_us;    /* replica lag of the source's own standbys above which copying slows down; 0 = not watched */
 };
 
@@ -80,6 +91,13 @@ const struct config_store *config_stream_find(const struct config *c, const char
 const struct config_value *config_value(const struct config *c, const char *path); /* NULL: not given, and no default */
 /* The DSN without its passwords, for output; also of a DSN that is not well-formed. In the arena. */
 const char *config_dsn_public(struct arena *a, const char *dsn);
+/* An address and, behind a slash, how many of its bits count: "10.0.0.0/8", "::1/128"; alone, all of them. False: not such. */
+struct config_network {
+    int family; /* AF_INET or AF_INET6 */
+    uint8_t address[16];
+    int bits;
+};
+bool config_parse_network(const char *text, struct config_network *ret);
 /* Whether it may name a migration, store or service: [a-z][a-z0-9_-]{0,31}. */
 bool config_name_ok(const char *text);
 /* "250ms", "1s", "10m", "7d" (units us ms s m h d) → microseconds; "20GB", "512MB" (units B kB MB GB TB, powers of 1024)

@@ -56,11 +56,12 @@ struct config_kind {
     /* Parses one value (for a list: one item). NULL, or what is wrong, in the arena; never with a password in it.
      * NULL itself: the kind has no value of its own. */
     const char *(*parse)(struct arena *a, const struct config_key *key, const char *text, struct config_parsed *ret);
+    bool or_one; /* a list of one may be written without brackets */
 };
 #define CONFIG_KINDS(X)                                                                                                \
     X(GROUP)                                                                                                           \
     X(NAMED) X(NAME) X(TEXT) X(DSN) X(ENGINE) X(CHOICE) X(INTEGER) X(DURATION) X(SIZE) X(PERCENT) X(PERCENTS)          \
-        X(PATTERNS) X(ADDRESS) X(ADDRESSES) X(USER) X(URL)
+        X(PATTERNS) X(ADDRESS) X(ADDRESSES) X(DOORS) X(NETWORKS) X(USER) X(URL)
 enum config_kind_id {
 #define X(id) KIND_##id,
     CONFIG_KINDS(X)

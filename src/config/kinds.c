@@ -1,6 +1,7 @@
 /* config/kinds.c — how a value looks: for each kind of schema.def, text to value, with words for what is wrong. */
 #include "config/internal.h"
 
+#include <arpa/inet.h>
 #include <inttypes.h>
 #include <string.h>
 
@@ -293,6 +294,41 @@ static const char *parse_address(struct arena *a, const struct config_key *key, 
     return NULL;
 }
 
+bool config_parse_network(const char *text, struct config_network *ret)
+{
+    const char *slash = strchr(text, '/');
+    size_t n = slash != NULL ? (size_t)(slash - text) : strlen(text);
+    struct config_network net = {.family = memchr(text, ':', n) != NULL ? AF_INET6 : AF_INET};
+    int64_t most = net.family == AF_INET6 ? 128 : 32;
+    int64_t bits = most;
+    char address[INET6_ADDRSTRLEN];
+
+    if (n == 0 || n >= sizeof address)
+        return false;
+    memcpy(address, text, n);
+    address[n] = '\0';
+    if (inet_pton(net.family, address, net.address) != 1)
+        return false;
+    if (slash != NULL && (!read_integer(slash + 1, &bits) || bits > most))
+        return false;
+    net.bits = (int)bits;
+    *ret = net;
+    return true;
+}
+
+static const char *parse_network(struct arena *a, const struct config_key *key, const char *text,
+                                 struct config_parsed *ret)
+{
+    struct config_network net;
+
+    (void)key;
+    if (!config_parse_network(text, &net))
+        return arena_format(a, "expected an address or a network such as 10.0.0.0/8 or ::1/128, not \"%s\"",
+                            config_shown(a, text));
+    ret->text = text;
+    return NULL;
+}
+
 /* cookie:NAME, header:NAME (a token of RFC 9110), or address. */
 static const char *parse_user(struct arena *a, const struct config_key *key, const char *text,
                               struct config_parsed *ret)
@@ -337,6 +373,8 @@ const struct config_kind config_kinds[KIND_COUNT] = {
     [KIND_PATTERNS] = {"list of patterns", SHAPE_LIST, AS_TEXT, parse_pattern},
     [KIND_ADDRESS] = {"host:port", SHAPE_ONE, AS_TEXT, parse_address},
     [KIND_ADDRESSES] = {"list of host:port", SHAPE_LIST, AS_TEXT, parse_address},
+    [KIND_DOORS] = {"host:port, or a list of them", SHAPE_LIST, AS_TEXT, parse_address, true},
+    [KIND_NETWORKS] = {"list of networks", SHAPE_LIST, AS_TEXT, parse_network, true},
     [KIND_USER] = {"what tells users apart", SHAPE_ONE, AS_TEXT, parse_user},
     [KIND_URL] = {"web address", SHAPE_ONE, AS_TEXT, parse_url},
 };

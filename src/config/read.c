@@ -147,6 +147,20 @@ static enum err check_list(const struct reader *r, const struct config_key *key,
     return ERR_OK;
 }
 
+/* A list of one, written without brackets. */
+static enum err read_lone(struct reader *r, const struct config_key *key, const struct node *node, struct spot spot,
+                          struct fault *f)
+{
+    struct config_parsed value = {0};
+    const char **items = arena_alloc(arena_of(r), sizeof *items);
+
+    TRY(parse_item(r, key, node, &value, f));
+    items[0] = value.text;
+    bind_list(r, key, spot, items, 1);
+    keep(r, path_below(r, spot, config_key_name(key)), node, items, 1);
+    return ERR_OK;
+}
+
 static enum err read_list(struct reader *r, const struct config_key *key, const struct node *node, struct spot spot,
                           struct fault *f)
 {
@@ -154,6 +168,8 @@ static enum err read_list(struct reader *r, const struct config_key *key, const 
     const char **items;
     size_t count = 0;
 
+    if (config_key_kind(key)->or_one && node->kind == NODE_SCALAR)
+        return read_lone(r, key, node, spot, f);
     TRY(check_list(r, key, node, f));
     items = arena_alloc(arena_of(r), (node->count + 1) * sizeof *items);
     for (const struct node *item = node->first; item != NULL; item = item->next) {

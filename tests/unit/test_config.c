@@ -72,7 +72,8 @@ static void test_contract(void **state)
     assert_null(config_store_find(c, "order"));
     assert_string_equal(s->source, "postgresql://leat@old-db:5432/orders");
     assert_string_equal(s->target, "postgresql://leat@new-db:5432/orders");
-    assert_string_equal(s->door, "0.0.0.0:6432");
+    assert_int_equal(s->door_count, 1);
+    assert_string_equal(s->door[0], "0.0.0.0:6432");
     assert_int_equal(s->include_count, 2);
     assert_string_equal(s->include[1], "billing.*");
     assert_true(c->limits.source_wal == 10LL << 30);
@@ -112,7 +113,8 @@ static void test_defaults(void **state)
     (void)state;
     assert_string_equal(s->name, "orders");
     assert_string_equal(s->engine, "postgresql");
-    assert_null(s->door);
+    assert_int_equal(s->door_count, 0);
+    assert_int_equal(s->door_unmovable, UNMOVABLE_WAIT);
     assert_int_equal(s->include_count + s->exclude_count, 0);
     assert_int_equal(s->ddl, DDL_STOP);
     assert_true(c->limits.source_wal == 20LL << 30 && c->limits.spool == 20LL << 30);

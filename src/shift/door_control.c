@@ -1,0 +1,540 @@
+/* shift/door_control.c — the control socket: STATE/run/STORE.door.N.sock, one JSON object a line each way, and the door's own
+ * main loop, which answers it, settles, and writes STATE/run/STORE.door.N.json.
+ *
+ *   NONE --hold--> HOLDING --all held--> HELD --rebuild--> REBUILT --release--> NONE
+ *     any of the middle three --deadline, or its connection lost--> SETTLING --> NONE
+ *
+ * A request that takes time (warm, hold, rebuild, release) is answered when it is done; its connection hears nothing else before.
+ * One is under way at a time; "status" is answered to everybody always. */
+#include "shift/door_control.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/world.h"
+
+#define LINE_MOST (64 << 10)
+#define SETTLE_EVERY_US 250000
+#define STATUS_EVERY_US 500000
+#define NAMED_MOST 100 /* clients in an answer */
+#define DEADLINE_MS 10000 /* of a request that names none */
+
+/* --- a socket whose path may be longer than a sockaddr holds --- */
+
+static int open_run(const char *state_dir)
+{
+    AUTO_CHARS *run = mem_format("%s/run", state_dir);
+
+    return open(run, O_PATH | O_DIRECTORY | O_CLOEXEC);
+}
+
+static enum err bind_socket(struct control *c, struct fault *f)
+{
+    struct sockaddr_un at = {.sun_family = AF_UNIX};
+    AUTO_CHARS *name = mem_format("%s.sock", c->door->name);
+    int n = snprintf(at.sun_path, sizeof at.sun_path, "/proc/self/fd/%d/%s", c->run_fd, name);
+
+    ENSURE(n > 0 && (size_t)n < sizeof at.sun_path);
+    c->listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    (void)unlinkat(c->run_fd, name, 0);
+    if (c->listen_fd < 0 || bind(c->listen_fd, (struct sockaddr *)&at, sizeof at) != 0 || fchmodat(c->run_fd, name, 0600, 0) != 0 || listen(c->listen_fd, 16) != 0)
+        return fault_set(f, ERR_STATE_DIR, "run/%s: %s", name, strerror(errno));
+    return ERR_OK;
+}
+
+/* --- answers --- */
+
+void control_answer(struct control *c, int peer, json_t *answer)
+{
+    char *text = json_dumps(answer, JSON_COMPACT);
+    AUTO_BUF line = {0};
+
+    json_decref(answer);
+    if (text == NULL || peer < 0 || c->peers[peer].fd < 0) {
+        free(text);
+        return;
+    }
+    buf_addf(&line, "%s\n", text);
+    free(text);
+    (void)!send(c->peers[peer].fd, line.data, line.len, MSG_NOSIGNAL);
+}
+
+json_t *control_no(const char *why)
+{
+    return json_pack("{s:b, s:s}", "ok", 0, "why", why);
+}
+
+json_t *control_list(struct door *door, enum door_list_what what)
+{
+    struct door_list l = {.array = json_array(), .left = NAMED_MOST, .pending = door->worker_count};
+    struct order order = {.kind = ORDER_LIST, .what = what, .list = &l};
+
+    pthread_mutex_init(&l.lock, NULL);
+    pthread_cond_init(&l.done, NULL);
+    control_order(door, &order);
+    pthread_mutex_lock(&l.lock);
+    while (l.pending > 0)
+        pthread_cond_wait(&l.done, &l.lock);
+    pthread_mutex_unlock(&l.lock);
+    pthread_cond_destroy(&l.done);
+    pthread_mutex_destroy(&l.lock);
+    return l.array;
+}
+
+void control_order(struct door *door, const struct order *like)
+{
+    for (int i = 0; i < door->worker_count; i++) {
+        struct order *one = mem_alloc(sizeof *one);
+
+        *one = *like;
+        atomic_fetch_add(&door->orders, 1);
+        worker_order(&door->workers[i], one);
+    }
+}
+
+/* Every order given so far was carried out: the counts say what came of them. */
+static bool all_carried_out(const struct door *door)
+{
+    return DOOR_SUM(door, orders) == atomic_load(&door->orders);
+}
+
+/* --- settling --- */
+
+static void give_release(struct control *c, enum side side, int64_t epoch)
+{
+    struct order order = {.kind = ORDER_RELEASE, .side = side};
+
+    atomic_store(&c->door->side, (int)side);
+    atomic_store(&c->door->epoch, epoch);
+    control_order(c->door, &order);
+}
+
+static void begin_settling(struct control *c, const char *why)
+{
+    log_line(LOG_WARN, c->door->name, "settles attempt %lld of epoch %lld by itself: %s", (long long)c->attempt, (long long)c->epoch, why);
+    snprintf(c->settling_why, sizeof c->settling_why, "%s", why);
+    c->phase = PHASE_SETTLING;
+    c->settle_us = 0;
+}
+
+static void settle(struct control *c)
+{
+    int64_t now = world_mono_us();
+    int64_t epoch = 0;
+    enum side old = (enum side)atomic_load(&c->door->side);
+    enum settled got;
+
+    if (now < c->settle_us)
+        return;
+    c->settle_us = now + SETTLE_EVERY_US;
+    got = c->view_known ? authority_settle(c->authority, old, c->epoch, c->attempt, &epoch, c->trouble) : authority_view(c->authority, &epoch, c->trouble);
+    if (got == SETTLED_NOT)
+        return;
+    c->trouble[0] = '\0';
+    c->view_known = true;
+    c->phase = PHASE_RELEASING;
+    c->settled_to = got == SETTLED_SOURCE ? SIDE_SOURCE : SIDE_TARGET;
+    c->before_moved = DOOR_SUM(c->door, moved);
+    c->before_lost = DOOR_SUM(c->door, lost);
+    give_release(c, c->settled_to, epoch);
+    log_line(LOG_INFO, c->door->name, "serves the %s at epoch %lld", side_name(c->settled_to), (long long)epoch);
+}
+
+/* --- what is under way --- */
+
+/* Answers it, with those named who kept it from being done. */
+static void fail(struct control *c, enum door_list_what what)
+{
+    json_t *answer = json_pack("{s:b, s:o}", "ok", 0, what == LIST_COLD ? "failed" : "why", control_list(c->door, what));
+
+    control_answer(c, c->pending_peer, answer);
+    c->pending = DO_NOTHING;
+}
+
+static void succeed(struct control *c, json_t *answer)
+{
+    json_object_set_new(answer, "ms", json_real((double)(world_mono_us() - c->asked_us) / 1000));
+    control_answer(c, c->pending_peer, answer);
+    c->pending = DO_NOTHING;
+}
+
+static void check_warm(struct control *c, bool late)
+{
+    struct door *door = c->door;
+    json_t *failed;
+
+    if (!late && DOOR_SUM(door, warming) > 0)
+        return;
+    failed = control_list(door, LIST_COLD);
+    succeed(c, json_pack("{s:b, s:I, s:o}", "ok", (int)(!late && json_array_size(failed) == 0), "warm", (json_int_t)DOOR_SUM(door, warm), "failed", failed));
+}
+
+static void check_hold(struct control *c, bool late)
+{
+    if (!late && DOOR_SUM(c->door, unheld) > 0)
+        return;
+    if (late) {
+        fail(c, LIST_UNHELD);
+        begin_settling(c, "not all sessions came to a boundary by the deadline");
+        return;
+    }
+    c->phase = PHASE_HELD;
+    succeed(c, json_pack("{s:b, s:I}", "ok", 1, "held", (json_int_t)DOOR_SUM(c->door, held)));
+}
+
+static void check_rebuild(struct control *c, bool late)
+{
+    struct door *door = c->door;
+
+    if (!late && DOOR_SUM(door, rebuilding) > 0)
+        return;
+    if (late || DOOR_SUM(door, rebuilt) < DOOR_SUM(door, held)) {
+        fail(c, LIST_NOT_REBUILT);
+        return;
+    }
+    c->phase = PHASE_REBUILT;
+    succeed(c, json_pack("{s:b, s:I}", "ok", 1, "rebuilt", (json_int_t)DOOR_SUM(door, rebuilt)));
+}
+
+static void check_release(struct control *c)
+{
+    struct door *door = c->door;
+
+    if (DOOR_SUM(door, moving) > 0)
+        return;
+    c->phase = PHASE_NONE;
+    if (c->pending != DO_RELEASE)
+        return;
+    succeed(c, json_pack("{s:b, s:I, s:I, s:o}", "ok", 1, "moved", (json_int_t)(DOOR_SUM(door, moved) - c->before_moved), "failed",
+                         (json_int_t)(DOOR_SUM(door, lost) - c->before_lost), "pause_ms", control_pauses(door)));
+}
+
+static void check_pending(struct control *c)
+{
+    bool late = world_mono_us() > c->deadline_us;
+
+    if (!all_carried_out(c->door))
+        return;
+    if (c->phase == PHASE_RELEASING)
+        check_release(c);
+    if (c->pending == DO_WARM)
+        check_warm(c, late);
+    else if (c->pending == DO_HOLD)
+        check_hold(c, late);
+    else if (c->pending == DO_REBUILD)
+        check_rebuild(c, late);
+    if (c->phase >= PHASE_HOLDING && c->phase <= PHASE_REBUILT && c->pending != DO_HOLD && world_mono_us() > c->hold_deadline_us)
+        begin_settling(c, "the deadline of the hold passed");
+}
+
+/* --- requests --- */
+
+static int64_t number(const json_t *request, const char *name, int64_t otherwise)
+{
+    const json_t *value = json_object_get(request, name);
+
+    return json_is_integer(value) ? json_integer_value(value) : otherwise;
+}
+
+static void begin(struct control *c, int peer, enum control_do what, const json_t *request)
+{
+    c->pending = what;
+    c->pending_peer = peer;
+    c->asked_us = world_mono_us();
+    c->deadline_us = c->asked_us + number(request, "deadline_ms", DEADLINE_MS) * 1000;
+}
+
+static bool read_side(const json_t *request, enum side *ret)
+{
+    const char *side = json_string_value(json_object_get(request, "side"));
+
+    if (side == NULL || (strcmp(side, "source") != 0 && strcmp(side, "target") != 0))
+        return false;
+    *ret = strcmp(side, "target") == 0 ? SIDE_TARGET : SIDE_SOURCE;
+    return true;
+}
+
+static json_t *do_warm(struct control *c, int peer, const json_t *request)
+{
+    struct order order = {.kind = ORDER_WARM};
+
+    if (!read_side(request, &order.side) || (int)order.side == atomic_load(&c->door->side))
+        return control_no("\"side\" names the side that does not serve now: source or target");
+    begin(c, peer, DO_WARM, request);
+    control_order(c->door, &order);
+    return NULL;
+}
+
+static json_t *do_hold(struct control *c, int peer, const json_t *request)
+{
+    struct order order = {.kind = ORDER_HOLD, .terminate = c->door->store->door_unmovable == UNMOVABLE_TERMINATE};
+    enum side old = (enum side)atomic_load(&c->door->side);
+    const json_t *wait = json_object_get(request, "wait");
+
+    if (c->phase != PHASE_NONE)
+        return control_no("an attempt is under way here already");
+    c->epoch = number(request, "epoch", -1);
+    c->attempt = number(request, "attempt", -1);
+    if (c->epoch != atomic_load(&c->door->epoch))
+        return json_pack("{s:b, s:s, s:I}", "ok", 0, "why", "this door is at another epoch", "epoch", (json_int_t)atomic_load(&c->door->epoch));
+    if (!authority_stands(c->authority, old, c->epoch, c->attempt, c->trouble))
+        return control_no(c->trouble);
+    begin(c, peer, DO_HOLD, request);
+    c->hold_deadline_us = c->deadline_us;
+    c->owner = peer;
+    c->phase = PHASE_HOLDING;
+    control_order(c->door, &order);
+    if (!json_is_false(wait))
+        return NULL;
+    c->pending = DO_NOTHING;
+    return json_pack("{s:b, s:b}", "ok", 1, "holding", 1);
+}
+
+/* The second step of a hold that did not wait. */
+static json_t *do_await(struct control *c, int peer)
+{
+    if (c->phase != PHASE_HOLDING && c->phase != PHASE_HELD)
+        return control_no("nothing is held here");
+    c->pending = DO_HOLD;
+    c->pending_peer = peer;
+    c->asked_us = world_mono_us();
+    c->deadline_us = c->hold_deadline_us;
+    return NULL;
+}
+
+static json_t *do_rebuild(struct control *c, int peer, const json_t *request)
+{
+    struct order order = {.kind = ORDER_REBUILD, .side = atomic_load(&c->door->side) == SIDE_SOURCE ? SIDE_TARGET : SIDE_SOURCE};
+
+    if (c->phase != PHASE_HELD && c->phase != PHASE_REBUILT)
+        return control_no("sessions are rebuilt while all are held");
+    begin(c, peer, DO_REBUILD, request);
+    if (c->deadline_us > c->hold_deadline_us)
+        c->deadline_us = c->hold_deadline_us;
+    control_order(c->door, &order);
+    return NULL;
+}
+
+static json_t *do_release(struct control *c, int peer, const json_t *request)
+{
+    enum side side;
+
+    if (!read_side(request, &side))
+        return control_no("\"side\" is source or target");
+    if (c->phase == PHASE_RELEASING)
+        return control_no("a release is under way");
+    if ((int)side != atomic_load(&c->door->side) && c->phase == PHASE_NONE && DOOR_SUM(c->door, live) > 0)
+        return control_no("sessions move only from a hold");
+    begin(c, peer, DO_RELEASE, request);
+    c->before_moved = DOOR_SUM(c->door, moved);
+    c->before_lost = DOOR_SUM(c->door, lost);
+    c->phase = PHASE_RELEASING;
+    c->trouble[0] = '\0';
+    c->view_known = true;
+    give_release(c, side, number(request, "epoch", atomic_load(&c->door->epoch)));
+    return NULL;
+}
+
+static json_t *do_drain(struct control *c)
+{
+    struct order order = {.kind = ORDER_DRAIN};
+
+    atomic_store(&c->door->draining, true);
+    control_order(c->door, &order);
+    return json_pack("{s:b}", "ok", 1);
+}
+
+/* NULL: it is answered later. */
+static json_t *carry_out(struct control *c, int peer, const json_t *request)
+{
+    const char *what = json_string_value(json_object_get(request, "do"));
+
+    if (what == NULL)
+        return control_no("\"do\" is missing");
+    if (strcmp(what, "status") == 0)
+        return control_status(c, true);
+    if (strcmp(what, "drain") == 0)
+        return do_drain(c);
+    if (strcmp(what, "release") == 0) /* ends what is under way */
+        return do_release(c, peer, request);
+    if (c->pending != DO_NOTHING || c->phase == PHASE_SETTLING || c->phase == PHASE_RELEASING)
+        return control_no(c->phase == PHASE_SETTLING ? "the door is settling" : "a request is under way");
+    if (strcmp(what, "warm") == 0)
+        return do_warm(c, peer, request);
+    if (strcmp(what, "hold") == 0)
+        return do_hold(c, peer, request);
+    if (strcmp(what, "await") == 0)
+        return do_await(c, peer);
+    if (strcmp(what, "rebuild") == 0)
+        return do_rebuild(c, peer, request);
+    return control_no("it knows status, warm, hold, await, rebuild, release, drain");
+}
+
+/* --- connections --- */
+
+static void peer_gone(struct control *c, int peer)
+{
+    close(c->peers[peer].fd);
+    c->peers[peer].fd = -1;
+    buf_fini(&c->peers[peer].in);
+    if (c->pending != DO_NOTHING && c->pending_peer == peer) {
+        c->pending_peer = -1;
+        if (c->pending != DO_RELEASE)
+            c->pending = DO_NOTHING;
+    }
+    if (c->owner == peer) {
+        c->owner = -1;
+        if (c->phase >= PHASE_HOLDING && c->phase <= PHASE_REBUILT)
+            begin_settling(c, "the control connection that asked for the hold is lost");
+    }
+}
+
+static void on_line(struct control *c, int peer, const char *line)
+{
+    json_t *request = json_loads(line, 0, NULL);
+    json_t *answer = json_is_object(request) ? carry_out(c, peer, request) : control_no("a line is one JSON object");
+
+    json_decref(request);
+    if (answer != NULL)
+        control_answer(c, peer, answer);
+}
+
+static void read_peer(struct control *c, int peer)
+{
+    struct control_peer *p = &c->peers[peer];
+    char *end;
+    ssize_t got;
+
+    buf_reserve(&p->in, 4096);
+    got = recv(p->fd, p->in.data + p->in.len, 4096, MSG_DONTWAIT);
+    if (got < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    if (got <= 0 || p->in.len + (size_t)got > LINE_MOST) {
+        peer_gone(c, peer);
+        return;
+    }
+    p->in.len += (size_t)got;
+    p->in.data[p->in.len] = '\0';
+    while (p->fd >= 0 && p->in.len > 0 && (end = memchr(p->in.data, '\n', p->in.len)) != NULL) {
+        AUTO_CHARS *line = mem_format("%.*s", (int)(end - p->in.data), p->in.data);
+        size_t rest = p->in.len - (size_t)(end + 1 - p->in.data);
+
+        memmove(p->in.data, end + 1, rest);
+        p->in.len = rest;
+        on_line(c, peer, line);
+    }
+}
+
+static void accept_peer(struct control *c)
+{
+    int fd = accept4(c->listen_fd, NULL, NULL, SOCK_CLOEXEC);
+
+    for (int i = 0; i < CONTROL_PEERS && fd >= 0; i++)
+        if (c->peers[i].fd < 0) {
+            c->peers[i].fd = fd;
+            return;
+        }
+    if (fd >= 0)
+        close(fd);
+}
+
+/* --- the loop --- */
+
+static int64_t next_deadline(const struct control *c)
+{
+    int64_t next = c->status_us;
+
+    if (c->pending != DO_NOTHING && c->pending != DO_RELEASE && c->deadline_us < next)
+        next = c->deadline_us;
+    if (c->phase >= PHASE_HOLDING && c->phase <= PHASE_REBUILT && c->hold_deadline_us < next)
+        next = c->hold_deadline_us;
+    if (c->phase == PHASE_SETTLING && c->settle_us < next)
+        next = c->settle_us;
+    return next;
+}
+
+static void wait_for_something(struct control *c, int most_ms)
+{
+    struct pollfd fds[CONTROL_PEERS + 2] = {{.fd = c->door->kick_fd, .events = POLLIN}, {.fd = c->listen_fd, .events = POLLIN}};
+    int64_t wait_us = next_deadline(c) - world_mono_us();
+    int wait_ms = wait_us <= 0 ? 0 : wait_us / 1000 + 1 > most_ms ? most_ms : (int)(wait_us / 1000 + 1);
+    uint64_t kicks;
+
+    if (!all_carried_out(c->door) && wait_ms > 1)
+        wait_ms = 1;
+    for (int i = 0; i < CONTROL_PEERS; i++)
+        fds[i + 2] = (struct pollfd){.fd = c->peers[i].fd, .events = POLLIN};
+    if (poll(fds, CONTROL_PEERS + 2, wait_ms) <= 0)
+        return;
+    if (fds[0].revents != 0)
+        (void)!read(c->door->kick_fd, &kicks, sizeof kicks);
+    for (int i = 0; i < CONTROL_PEERS; i++)
+        if (fds[i + 2].revents != 0 && c->peers[i].fd == fds[i + 2].fd)
+            read_peer(c, i);
+    if (fds[1].revents != 0)
+        accept_peer(c);
+}
+
+bool control_turn(struct door *door, int ms)
+{
+    struct control *c = door->control;
+
+    wait_for_something(c, ms);
+    check_pending(c);
+    if (c->phase == PHASE_SETTLING)
+        settle(c);
+    if (world_mono_us() >= c->status_us) {
+        c->status_us = world_mono_us() + STATUS_EVERY_US;
+        control_write_status(c);
+    }
+    return !(atomic_load(&door->draining) && atomic_load(&door->clients) == 0);
+}
+
+enum err control_open(struct door *door, struct fault *f)
+{
+    struct control *c = mem_alloc(sizeof *c);
+
+    door->control = c;
+    c->door = door;
+    c->owner = -1;
+    c->pending_peer = -1;
+    c->listen_fd = -1;
+    for (int i = 0; i < CONTROL_PEERS; i++)
+        c->peers[i].fd = -1;
+    c->authority = authority_new(door);
+    c->run_fd = open_run(door->state_dir);
+    c->phase = PHASE_SETTLING; /* until it is known who serves */
+    snprintf(c->settling_why, sizeof c->settling_why, "the door starts");
+    if (c->run_fd < 0)
+        return fault_set(f, ERR_STATE_DIR, "%s/run: %s", door->state_dir, strerror(errno));
+    return bind_socket(c, f);
+}
+
+void control_close(struct door *door)
+{
+    struct control *c = door->control;
+    AUTO_CHARS *name = mem_format("%s.sock", door->name);
+
+    if (c == NULL)
+        return;
+    for (int i = 0; i < CONTROL_PEERS; i++)
+        if (c->peers[i].fd >= 0) {
+            close(c->peers[i].fd);
+            buf_fini(&c->peers[i].in);
+        }
+    if (c->listen_fd >= 0) {
+        close(c->listen_fd);
+        (void)unlinkat(c->run_fd, name, 0);
+    }
+    if (c->run_fd >= 0)
+        close(c->run_fd);
+    authority_free(c->authority);
+    free(c);
+    door->control = NULL;
+}

@@ -1,0 +1,53 @@
+/* shift/door_control.h — what the files of the control socket share. */
+#ifndef LEAT_SHIFT_DOOR_CONTROL_H
+#define LEAT_SHIFT_DOOR_CONTROL_H
+
+#include "shift/door_internal.h"
+
+#define CONTROL_PEERS 16
+
+enum control_do { DO_NOTHING, DO_WARM, DO_HOLD, DO_REBUILD, DO_RELEASE };
+enum control_phase { PHASE_NONE, PHASE_HOLDING, PHASE_HELD, PHASE_REBUILT, PHASE_SETTLING, PHASE_RELEASING };
+
+struct control_peer {
+    int fd; /* -1: none */
+    struct buf in;
+};
+
+struct control {
+    struct door *door;
+    struct authority *authority;
+    int run_fd;             /* STATE/run */
+    int listen_fd;
+    struct control_peer peers[CONTROL_PEERS];
+    enum control_phase phase;
+    enum control_do pending; /* what pending_peer waits for */
+    int pending_peer;       /* -1: it is gone */
+    int owner;              /* whose hold it is; -1: nobody's, or gone */
+    bool view_known;
+    int64_t epoch, attempt; /* of the hold */
+    int64_t asked_us;
+    int64_t deadline_us;      /* of what is pending */
+    int64_t hold_deadline_us;
+    int64_t settle_us;      /* when to try next */
+    int64_t status_us;
+    int64_t before_moved, before_lost; /* the counts, before this release */
+    enum side settled_to;
+    char settling_why[128];
+    char trouble[256];      /* why it could not be settled yet */
+};
+
+/* Frees the answer. */
+void control_answer(struct control *c, int peer, json_t *answer);
+json_t *control_no(const char *why);
+json_t *control_list(struct door *door, enum door_list_what what);
+/* A copy to every worker. */
+void control_order(struct door *door, const struct order *like);
+
+/* --- door_status.c --- */
+json_t *control_status(struct control *c, bool named);
+void control_write_status(struct control *c);
+/* {"p50", "p99", "max"} in milliseconds, of all that waited since it was asked last. */
+json_t *control_pauses(struct door *door);
+
+#endif

@@ -1,0 +1,404 @@
+/* shift/door_hold.c — one worker's part in a switch: sessions held at their boundary, warmed, and let go.
+ *
+ * Counting: a session that is being connected or lives, and is to be held, is in exactly one of unheld (AWAITED, INSPECTING, EXCUSED)
+ * and held (HELD and all after it). Whoever waits to be let in counts for neither: it has no session on any server. */
+#include "shift/door_internal.h"
+
+#include <string.h>
+
+#include "base/world.h"
+
+#define WARM_AT_ONCE 16 /* connections a worker makes at one time */
+#define MOST_PAUSES (1 << 20)
+
+/* --- being held --- */
+
+static void await(struct session *s)
+{
+    s->move = MOVE_AWAITED;
+    atomic_fetch_add(&s->worker->counts.unheld, 1);
+}
+
+static void count_held(struct session *s)
+{
+    struct counts *c = &s->worker->counts;
+
+    s->move = MOVE_HELD;
+    atomic_fetch_add(&c->held, 1);
+    if (atomic_fetch_sub(&c->unheld, 1) == 1)
+        worker_kick_control(s->worker);
+}
+
+void hold_look(struct session *s)
+{
+    if (s->move != MOVE_AWAITED || s->stage != SESSION_LIVE || !track_at_boundary(&s->track))
+        return;
+    if (s->server->talk.ready_left > 0 || s->server->conn.left > 0 || s->server->conn.kept.len > 0 || s->client.left > 0)
+        return;
+    s->move = MOVE_INSPECTING;
+    move_inspect(s);
+}
+
+static void terminate(struct session *s)
+{
+    char text[256];
+
+    snprintf(text, sizeof text, "this session cannot be moved to another server: %s", s->why);
+    session_refuse(s, "57P01", text, "connect again: the new session is on the server that serves");
+}
+
+void hold_inspected(struct session *s, const char *unmovable)
+{
+    if (s->move != MOVE_INSPECTING)
+        return;
+    snprintf(s->why, sizeof s->why, "%s", unmovable != NULL ? unmovable : "");
+    if (unmovable == NULL) {
+        count_held(s);
+        return;
+    }
+    if (s->worker->terminate) {
+        terminate(s);
+        return;
+    }
+    s->move = MOVE_EXCUSED;
+    pass_resume(s);
+}
+
+void hold_new(struct session *s)
+{
+    if (s->worker->holding && s->move == MOVE_NONE)
+        await(s);
+}
+
+static void note_pause(struct session *s)
+{
+    struct worker *w = s->worker;
+    int64_t us = s->since_us != 0 ? world_mono_us() - s->since_us : 0;
+
+    s->since_us = 0;
+    pthread_mutex_lock(&w->pause_lock);
+    if (w->pause_count < MOST_PAUSES) {
+        if (w->pause_count == w->pause_size) {
+            w->pause_size = w->pause_size != 0 ? w->pause_size * 2 : 64;
+            w->pauses_us = mem_grow(w->pauses_us, w->pause_size * sizeof *w->pauses_us);
+        }
+        w->pauses_us[w->pause_count++] = us > UINT32_MAX ? UINT32_MAX : (uint32_t)us;
+    }
+    pthread_mutex_unlock(&w->pause_lock);
+}
+
+/* Out of whichever count it is in. */
+static void uncount(struct session *s)
+{
+    struct counts *c = &s->worker->counts;
+    enum session_move was = s->move;
+
+    s->move = MOVE_NONE;
+    s->rebuild_wanted = false;
+    if (was == MOVE_NONE)
+        return;
+    if (was == MOVE_REBUILDING)
+        atomic_fetch_sub(&c->rebuilding, 1);
+    if (was == MOVE_REBUILT)
+        atomic_fetch_sub(&c->rebuilt, 1);
+    if (was == MOVE_COLLECTING)
+        atomic_fetch_sub(&c->moving, 1);
+    atomic_fetch_sub(was >= MOVE_HELD ? &c->held : &c->unheld, 1);
+    worker_kick_control(s->worker);
+}
+
+void hold_over(struct session *s)
+{
+    if (s->move >= MOVE_HELD || s->move == MOVE_INSPECTING)
+        note_pause(s);
+    uncount(s);
+    move_forget(s);
+    pass_resume(s);
+}
+
+bool hold_cancel(struct session *s)
+{
+    AUTO_BUF b = {0};
+
+    if (s->move < MOVE_HELD || !s->stopped || s->client.kept.len == 0 || s->swallow)
+        return false;
+    pgwire_error(&b, "ERROR", "57014", "canceling statement due to user request", "It had not been sent to a server: the door holds its sessions.", NULL);
+    s->swallow = true;
+    s->since_us = 0;
+    session_say(s, &b);
+    if (s->stage == SESSION_LIVE)
+        pass_resume(s);
+    return true;
+}
+
+/* --- warm --- */
+
+static void warm_some(struct worker *w)
+{
+    while (w->warming && w->connecting < WARM_AT_ONCE && w->warm_next != NULL) {
+        struct session *s = w->warm_next;
+
+        w->warm_next = s->next;
+        if (s->warm != WARM_WANTED)
+            continue;
+        s->warm = WARM_OPENING;
+        w->connecting++;
+        backend_open_warm(s, w->warm_side);
+    }
+}
+
+static void want_warm(struct session *s)
+{
+    struct worker *w = s->worker;
+
+    if (s->warm != WARM_NONE || (s->stage != SESSION_LIVE && s->stage != SESSION_CONNECTING))
+        return;
+    s->warm = WARM_WANTED;
+    atomic_fetch_add(&w->counts.warming, 1);
+    w->warm_next = w->sessions;
+}
+
+void hold_backend(struct backend *b)
+{
+    struct session *s = b->session;
+    struct worker *w = s->worker;
+
+    if (s->warm == WARM_OPENING)
+        atomic_fetch_sub(&w->counts.warming, 1);
+    if (b->stage == BACKEND_READY) {
+        s->warm = WARM_READY;
+        atomic_fetch_add(&w->counts.warm, 1);
+        if (s->rebuild_wanted)
+            move_rebuild(s);
+    } else {
+        const char *why = b->error.len > PGWIRE_HEADER ? pgwire_error_field(b->error.data + PGWIRE_HEADER, b->error.len - PGWIRE_HEADER, 'M') : NULL;
+
+        if (s->warm == WARM_READY)
+            atomic_fetch_sub(&w->counts.warm, 1);
+        if (s->warm != WARM_FAILED)
+            atomic_fetch_add(&w->counts.cold, 1);
+        s->warm = WARM_FAILED;
+        snprintf(s->why, sizeof s->why, "%s", why != NULL ? why : "the other server hung up");
+        s->other = NULL;
+        backend_end(b);
+        if (s->move == MOVE_REBUILDING || s->move == MOVE_REBUILT)
+            move_rebuilt(s, s->why);
+    }
+    warm_some(w);
+    worker_kick_control(w);
+}
+
+/* The other connection is of no use any more, or has become the session's. */
+void hold_cool(struct session *s)
+{
+    struct counts *c = &s->worker->counts;
+    enum session_warm was = s->warm;
+
+    s->warm = WARM_NONE;
+    if (was == WARM_WANTED || was == WARM_OPENING)
+        atomic_fetch_sub(&c->warming, 1);
+    else if (was == WARM_READY)
+        atomic_fetch_sub(&c->warm, 1);
+    else if (was == WARM_FAILED)
+        atomic_fetch_sub(&c->cold, 1);
+    if (s->other != NULL)
+        backend_end(TAKE(s->other));
+}
+
+void hold_forget(struct session *s)
+{
+    if (s->worker->warm_next == s)
+        s->worker->warm_next = s->next;
+    uncount(s);
+    hold_cool(s);
+    move_forget(s);
+}
+
+/* --- orders --- */
+
+static void hold(struct worker *w, bool unmovable_end)
+{
+    struct session *next;
+
+    w->holding = true;
+    w->terminate = unmovable_end;
+    for (struct session *s = w->sessions; s != NULL; s = next) {
+        next = s->next;
+        if (s->stage != SESSION_LIVE && s->stage != SESSION_CONNECTING)
+            continue;
+        if (s->move == MOVE_NONE)
+            await(s);
+        hold_look(s);
+    }
+}
+
+static void rebuild(struct worker *w)
+{
+    struct session *next;
+
+    for (struct session *s = w->sessions; s != NULL; s = next) {
+        next = s->next;
+        if (s->move != MOVE_HELD && s->move != MOVE_FAILED)
+            continue;
+        s->move = MOVE_REBUILDING;
+        atomic_fetch_add(&w->counts.rebuilding, 1);
+        if (s->warm == WARM_READY) {
+            move_rebuild(s);
+            continue;
+        }
+        if (s->warm == WARM_FAILED)
+            hold_cool(s);
+        s->rebuild_wanted = true;
+        want_warm(s);
+    }
+    warm_some(w);
+}
+
+static void release_here(struct session *s)
+{
+    hold_cool(s);
+    if (s->server_lost) {
+        session_refuse(s, "57P01", "the server ended this session while it was held", "connect again");
+        return;
+    }
+    hold_over(s);
+}
+
+static void release_there(struct session *s)
+{
+    if (s->move == MOVE_REBUILT) {
+        move_collect(s);
+        return;
+    }
+    if (s->stage != SESSION_LIVE && s->stage != SESSION_CONNECTING)
+        return;
+    atomic_fetch_add(&s->worker->counts.lost, 1);
+    session_refuse(s, "57P01", "the server behind this door has changed, and this session had not been rebuilt on the new one", "connect again");
+}
+
+static void connect_parked(struct worker *w)
+{
+    struct session *next;
+
+    for (struct session *s = w->sessions; s != NULL; s = next) {
+        next = s->next;
+        if (s->stage == SESSION_PARKED)
+            session_connect(s);
+    }
+}
+
+static void release(struct worker *w, enum side side)
+{
+    struct session *next;
+
+    w->holding = false;
+    w->warming = false;
+    for (struct session *s = w->sessions; s != NULL; s = next) {
+        next = s->next;
+        if (s->server == NULL || s->server->side == side)
+            release_here(s);
+        else
+            release_there(s);
+    }
+    connect_parked(w);
+    worker_kick_control(w);
+}
+
+static void warm(struct worker *w, enum side side)
+{
+    w->warming = true;
+    w->warm_side = side;
+    for (struct session *s = w->sessions; s != NULL; s = s->next)
+        if (s->server != NULL && s->server->side != side)
+            want_warm(s);
+    warm_some(w);
+}
+
+/* --- who, and why --- */
+
+static const char *why_unheld(const struct session *s, char text[200])
+{
+    char status = s->track.status;
+
+    if (s->move == MOVE_EXCUSED)
+        snprintf(text, 200, "cannot move: %s", s->why);
+    else if (s->track.copying_in || s->track.copying_out)
+        snprintf(text, 200, "in the middle of COPY");
+    else if (s->stage == SESSION_CONNECTING)
+        snprintf(text, 200, "its server connection is being made");
+    else if (s->track.count == 0 && (status == 'T' || status == 'E'))
+        snprintf(text, 200, "idle in a transaction");
+    else if (status == 'T' || status == 'E')
+        snprintf(text, 200, "a statement in a transaction");
+    else if (s->track.open)
+        snprintf(text, 200, "messages without Sync");
+    else
+        snprintf(text, 200, "a statement runs");
+    return text;
+}
+
+static bool is_meant(const struct session *s, enum door_list_what what)
+{
+    switch (what) {
+    case LIST_UNMOVABLE:
+        return s->stage == SESSION_LIVE && (s->track.copying_in || s->track.copying_out || (s->why[0] != '\0' && s->move != MOVE_FAILED && s->warm != WARM_FAILED));
+    case LIST_UNHELD:
+        return s->move == MOVE_AWAITED || s->move == MOVE_INSPECTING || s->move == MOVE_EXCUSED;
+    case LIST_COLD:
+        return s->warm == WARM_FAILED;
+    case LIST_NOT_REBUILT:
+        return s->move == MOVE_FAILED || s->move == MOVE_REBUILDING;
+    }
+    return false;
+}
+
+static json_t *describe(const struct session *s, enum door_list_what what)
+{
+    char peer[64];
+    char text[200];
+    const char *why = what == LIST_UNHELD || (what == LIST_UNMOVABLE && s->why[0] == '\0') ? why_unheld(s, text) : s->why;
+
+    return json_pack("{s:s, s:s%, s:s, s:s}", "client", session_peer(s, peer), "user", s->user, strlen(s->user), "application", s->application != NULL ? s->application : "",
+                     what == LIST_UNHELD ? "what" : "why", why[0] != '\0' ? why : "its answer is awaited");
+}
+
+static void list(struct worker *w, const struct order *order)
+{
+    struct door_list *l = order->list;
+
+    pthread_mutex_lock(&l->lock);
+    for (struct session *s = w->sessions; s != NULL && l->left > 0; s = s->next) {
+        json_t *one = is_meant(s, order->what) ? describe(s, order->what) : NULL;
+
+        if (one == NULL)
+            continue;
+        json_array_append_new(l->array, one);
+        l->left--;
+    }
+    if (--l->pending == 0)
+        pthread_cond_signal(&l->done);
+    pthread_mutex_unlock(&l->lock);
+}
+
+void hold_order(struct worker *w, const struct order *order)
+{
+    switch (order->kind) {
+    case ORDER_HOLD:
+        hold(w, order->terminate);
+        break;
+    case ORDER_WARM:
+        warm(w, order->side);
+        break;
+    case ORDER_REBUILD:
+        rebuild(w);
+        break;
+    case ORDER_RELEASE:
+        release(w, order->side);
+        break;
+    case ORDER_LIST:
+        list(w, order);
+        break;
+    default:
+        break;
+    }
+}

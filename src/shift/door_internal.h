@@ -1,0 +1,392 @@
+/* shift/door_internal.h — what the files of the door share.
+ *
+ *   door.c            the process: what it is told by config, its threads, its end
+ *   door_worker.c     one thread's loop: epoll, orders from the control thread, clocks
+ *   door_session.c    a client from its first packet until it is let in; its end
+ *   door_backend.c    a connection to a server, made and authenticated
+ *   door_pass.c       the data path: what passes between the two, and where it stops
+ *   door_hold.c       hold, warm, release: one worker's part
+ *   door_move.c       one session inspected on the old side, rebuilt and verified on the new, swapped
+ *   door_control.c    the control socket: what the pilot asks for
+ *   door_settle.c     leat.authority on both sides: the view at the start, and settling without the pilot
+ *   door_verifiers.c  what is known of users: pg_authid or a file
+ *   door_sides.c      the two servers: addresses, names, TLS
+ *
+ * Threads: a session, its conns and backends belong to one worker. What crosses threads: orders (under worker->lock), atomics, and
+ * the verifiers (under their own lock).
+ *
+ * Invariants
+ *  1. A byte of a client goes to the connection that is its `server` at that moment, whole messages in order, none twice.
+ *  2. While a session is held nothing of its client is passed on; what it sends waits in client.kept, at most one read of it.
+ *  3. `server` changes only at a boundary of both protocol and framing, in release, by door_move.c. */
+#ifndef LEAT_SHIFT_DOOR_INTERNAL_H
+#define LEAT_SHIFT_DOOR_INTERNAL_H
+
+#include <jansson.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "base/fault.h"
+#include "base/mem.h"
+#include "config/config.h"
+#include "shift/conn.h"
+#include "shift/track.h"
+#include "store/postgres/pg.h"
+#include "wire/pgwire.h"
+
+#define DOOR_READ (64 << 10)  /* one read; every worker has one buffer for it */
+#define DOOR_WHOLE (64 << 10) /* a message that has to be looked at is gathered up to here; larger ones pass unseen */
+#define DOOR_MOST_THREADS 64
+#define DOOR_MOST_ADDRESSES 16
+#define DOOR_LOGIN_US 60000000
+#define DOOR_CONNECT_US 30000000
+#define DOOR_MOST_KEY 256
+
+/* --- sides --- */
+
+enum tls_mode { TLS_DISABLE, TLS_ALLOW, TLS_PREFER, TLS_REQUIRE, TLS_VERIFY_CA, TLS_VERIFY_FULL };
+
+struct side_address {
+    struct sockaddr_storage at;
+    socklen_t len;
+    char host[256]; /* as written; for certificates and messages */
+};
+
+struct door_side {
+    const char *dsn;
+    char *database;
+    enum tls_mode tls;
+    SSL_CTX *tls_ctx; /* NULL: TLS is not used */
+    pthread_mutex_t lock; /* over the addresses */
+    struct side_address addresses[DOOR_MOST_ADDRESSES];
+    int address_count;
+};
+
+MUST_USE enum err door_sides_init(struct door_side sides[2], const struct config_store *store, struct fault *f);
+void door_sides_fini(struct door_side sides[2]);
+/* Looks names up anew. */
+MUST_USE enum err door_side_resolve(struct door_side *side, struct fault *f);
+/* The n-th address, counted from 0; false: there is none. */
+bool door_side_address(struct door_side *side, int n, struct side_address *ret);
+
+/* --- backends --- */
+
+enum backend_stage { BACKEND_CONNECTING, BACKEND_TLS_ASKED, BACKEND_TLS, BACKEND_LOGIN, BACKEND_READY, BACKEND_LOST };
+
+struct session;
+struct backend;
+/* The door talks itself: until so many ReadyForQuery came. */
+struct script {
+    int ready_left;
+    struct buf row;    /* the first column of the last row */
+    struct buf error;  /* the first error: "SQLSTATE: message" */
+    int errors;
+    void (*done)(struct session *s, struct backend *b); /* it is the caller's again then: NULL in the backend */
+};
+
+struct backend {
+    struct conn conn;
+    struct backend *next;   /* of worker->lost */
+    struct session *session;
+    enum side side;
+    enum backend_stage stage;
+    int address;            /* which one is tried */
+    bool plain;             /* TLS was refused, or is not to be tried again */
+    bool warm;              /* made for a switch: counted among those being made */
+    uint32_t pid;
+    char key[DOOR_MOST_KEY];
+    uint32_t key_len;
+    struct scram_client *scram;
+    struct buf params;      /* name NUL value NUL ...: what it reported */
+    struct buf error;       /* the ErrorResponse with which it refused; whole */
+    struct buf heard;       /* whole messages for the client, which come before it is `server` */
+    struct script talk;     /* the door talks itself while talk.ready_left > 0 */
+};
+
+/* --- sessions --- */
+
+enum session_stage {
+    SESSION_FIRST,     /* its first packet is awaited */
+    SESSION_TLS,
+    SESSION_VERIFIER,  /* what is known of its user is awaited */
+    SESSION_PASSWORD,  /* its answer is awaited */
+    SESSION_SCRAM,
+    SESSION_PARKED,    /* let in; to be connected when the door holds no more */
+    SESSION_CONNECTING,
+    SESSION_LIVE,
+    SESSION_LEAVING,   /* last words go out */
+    SESSION_GONE
+};
+
+/* While it is held:  AWAITED --boundary--> INSPECTING --> HELD --rebuild--> REBUILDING --> REBUILT --release--> COLLECTING --> NONE
+ * EXCUSED: it cannot move as it is; it goes on, and is looked at again at its next boundary. FAILED: its rebuild did. */
+enum session_move { MOVE_NONE, MOVE_AWAITED, MOVE_INSPECTING, MOVE_EXCUSED, MOVE_HELD, MOVE_REBUILDING, MOVE_REBUILT, MOVE_FAILED, MOVE_COLLECTING };
+enum session_warm { WARM_NONE, WARM_WANTED, WARM_OPENING, WARM_READY, WARM_FAILED };
+
+struct session {
+    struct session *next, *before;
+    struct worker *worker;
+    struct conn client;
+    struct backend *server;
+    struct backend *other; /* on the other side, for a switch */
+    struct track track;
+    enum session_stage stage;
+    enum session_move move;
+    enum session_warm warm;
+    bool server_lost;      /* while it was held */
+    bool rebuild_wanted;   /* as soon as its other connection is ready */
+    bool stopped;          /* client.kept begins with a message that waits for the boundary */
+    bool unnamed_large;    /* the unnamed statement is there, and was too large to be kept */
+    bool dropping;         /* what is left of the client's message goes nowhere */
+    bool came_ready;       /* within one read of the server */
+    bool swallow;          /* its held request was cancelled: dropped up to its Sync */
+    bool again;            /* in worker->again */
+    int64_t since_us;      /* of login; then of the wait while held, 0: nothing waits */
+    uint32_t pid;          /* what the client was told as its key */
+    uint32_t key;
+    char *user;
+    char *application;
+    struct buf startup;    /* parameters of the first packet, without user and database: name NUL value NUL ... */
+    struct buf told;       /* ParameterStatus the client was told: name NUL value NUL ... */
+    struct buf unnamed;    /* the last Parse of the unnamed statement, whole; empty: none */
+    struct login *login;   /* until it is let in */
+    struct secret *secret; /* what opens a server in its name; NULL: nothing is needed */
+    struct session_notes *notes; /* what its texts showed; NULL: nothing */
+    struct session_state *state; /* as inspected, for the rebuild */
+    struct sockaddr_storage peer;
+    char why[160];         /* why its move failed, or cannot be */
+};
+
+/* --- workers --- */
+
+enum order_kind { ORDER_CANCEL, ORDER_HOLD, ORDER_RELEASE, ORDER_WARM, ORDER_REBUILD, ORDER_VERIFIERS, ORDER_LIST, ORDER_DRAIN, ORDER_STOP };
+
+/* What all workers say to a question: each adds, the last one signals. */
+struct door_list {
+    pthread_mutex_t lock;
+    pthread_cond_t done;
+    json_t *array;
+    int64_t left; /* how many more may be named */
+    int pending;  /* workers */
+};
+enum door_list_what { LIST_UNMOVABLE, LIST_UNHELD, LIST_COLD, LIST_NOT_REBUILT };
+
+struct order {
+    struct order *next;
+    enum order_kind kind;
+    enum side side;
+    uint32_t pid;
+    uint32_t key;
+    bool terminate;          /* HOLD: unmovable sessions are ended */
+    enum door_list_what what; /* LIST */
+    struct door_list *list;
+};
+
+struct counts {
+    _Atomic int64_t clients;    /* connected, in whatever stage */
+    _Atomic int64_t live;
+    _Atomic int64_t unheld;     /* while holding: those that must still come to their boundary */
+    _Atomic int64_t held;
+    _Atomic int64_t warming;    /* wanted or being made */
+    _Atomic int64_t warm;       /* other side ready */
+    _Atomic int64_t cold;       /* it could not be made */
+    _Atomic int64_t rebuilding; /* asked for, not decided yet */
+    _Atomic int64_t rebuilt;
+    _Atomic int64_t moving;     /* release under way */
+    _Atomic int64_t moved;
+    _Atomic int64_t lost;       /* clients that a release could not keep */
+    _Atomic int64_t orders;     /* carried out so far */
+    _Atomic int64_t bytes_in;   /* from clients */
+    _Atomic int64_t bytes_out;
+};
+
+struct worker {
+    struct door *door;
+    int index;
+    int epoll_fd;
+    int wake_fd;
+    int listen_fd;       /* its own, by SO_REUSEPORT */
+    bool accepting;
+    pthread_t thread;
+    pthread_mutex_t lock; /* over orders */
+    struct order *orders;
+    struct order **orders_end;
+    struct session *sessions;
+    struct session *gone;   /* freed when no event of this turn can name them any more */
+    struct backend *lost;
+    struct session **again; /* TLS has read more than was asked for */
+    size_t again_count, again_size;
+    uint32_t next_pid;
+    bool stopping;
+    bool holding;
+    bool terminate;         /* while holding: unmovable ones are ended */
+    bool warming;           /* to `warm_side`, new ones too */
+    bool draining;
+    enum side warm_side;
+    struct session *warm_next; /* from here on they may want one */
+    int connecting;         /* warm ones under way */
+    pthread_mutex_t pause_lock;
+    int64_t now_us;
+    int64_t tick_us;        /* of the last look at the clocks */
+    uint32_t *pauses_us;    /* of the last release: how long clients had to wait */
+    size_t pause_count, pause_size;
+    struct counts counts;
+    char *in;               /* DOOR_READ + DOOR_WHOLE: what was kept, then what is read */
+};
+
+struct door {
+    const struct config *config;
+    const struct config_store *store;
+    const char *state_dir;
+    char *name;              /* "shop.door.0" */
+    int nth;
+    struct door_side sides[2];
+    struct config_network *trust;
+    size_t trust_count;
+    SSL_CTX *client_tls;     /* NULL: none is offered */
+    bool require_tls;
+    struct verifiers *verifiers;
+    struct worker workers[DOOR_MOST_THREADS];
+    int worker_count;
+    _Atomic int side;        /* enum side: where new sessions go */
+    _Atomic int64_t epoch;
+    _Atomic int64_t clients;
+    _Atomic bool draining;
+    _Atomic int64_t orders;  /* given to workers so far */
+    int kick_fd;             /* an eventfd of the control thread: something may be complete */
+    struct control *control;
+    char database[64];       /* what clients call it */
+};
+
+/* --- door_worker.c --- */
+MUST_USE enum err worker_start(struct worker *w, struct fault *f);
+void worker_join(struct worker *w);
+/* Takes the order, which came from mem_alloc. From any thread. */
+void worker_order(struct worker *w, struct order *order);
+void worker_kick_control(struct worker *w);
+void worker_again(struct worker *w, struct session *s);
+
+/* --- door_session.c --- */
+void session_accept(struct worker *w, int fd, const struct sockaddr_storage *peer);
+void session_event(struct session *s, uint32_t events);
+/* What is known of its user may have come. */
+void session_verifier(struct session *s);
+void session_connect(struct session *s);
+/* Its server answered: greets the client. */
+void session_greet(struct session *s);
+/* It is who it says: lets it in. */
+void session_admit(struct session *s);
+/* Says a FATAL error and ends it. */
+void session_refuse(struct session *s, const char *sqlstate, const char *message, const char *hint);
+/* Ends it once what waits for the client is written. */
+void session_leave(struct session *s);
+void session_end(struct session *s);
+void session_free(struct session *s);
+void session_say(struct session *s, const struct buf *b);
+const char *session_peer(const struct session *s, char text[64]);
+
+/* What its conn has kept, and behind it one more read, in worker->in. Returns how much; -1: the other end is gone. */
+long session_gather(struct session *s, struct conn *c);
+
+/* --- door_login.c --- */
+void login_begin(struct session *s);
+/* One whole message of type 'p'. */
+void login_answer(struct session *s, const char *body, size_t n);
+void login_free(struct session *s);
+void login_backend_free(struct backend *b);
+/* What a server asks for. False: it cannot be given; b->error says why. */
+bool login_toward(struct backend *b, uint32_t code, const char *body, size_t n);
+
+/* --- door_backend.c --- */
+void backend_open(struct session *s, enum side side); /* becomes s->server */
+void backend_open_warm(struct session *s, enum side side); /* becomes s->other; hold_backend() hears of it */
+void backend_event(struct backend *b, uint32_t events);
+void backend_gone(struct backend *b); /* it hung up */
+void backend_end(struct backend *b); /* freed at the end of the turn */
+void backend_free(struct backend *b);
+void backend_cancel(struct worker *w, const struct backend *b);
+/* Reads whole messages while the door talks itself. */
+void backend_read(struct backend *b);
+/* Says `out` and reads until so many ReadyForQuery came; then done() is called, with what was seen in b->talk. */
+void backend_talk(struct backend *b, const struct buf *out, int ready, void (*done)(struct session *s, struct backend *b));
+/* Goes through a list of name NUL value NUL: *at begins as 0. False at the end. */
+static inline bool params_next(const struct buf *params, size_t *at, const char **ret_name, const char **ret_value)
+{
+    if (*at >= params->len)
+        return false;
+    *ret_name = params->data + *at;
+    *at += strlen(*ret_name) + 1;
+    *ret_value = params->data + *at;
+    *at += strlen(*ret_value) + 1;
+    return true;
+}
+/* Changes a list of name NUL value NUL; false: it is so already. */
+bool params_set(struct buf *params, const char *name, const char *value);
+
+/* --- door_pass.c --- */
+void pass_client(struct session *s);
+void pass_server(struct session *s);
+/* What waited goes on. */
+void pass_resume(struct session *s);
+void pass_watch(struct session *s);
+
+/* --- door_hold.c --- */
+void hold_order(struct worker *w, const struct order *order);
+/* Holds it if it is to be held and stands at its boundary. */
+void hold_look(struct session *s);
+/* It was inspected; unmovable: why, or NULL. */
+void hold_inspected(struct session *s, const char *unmovable);
+void hold_forget(struct session *s);
+void hold_cool(struct session *s);
+/* A held client's request is cancelled. False: nothing of it waits here. */
+bool hold_cancel(struct session *s);
+/* It is being connected. */
+void hold_new(struct session *s);
+void hold_backend(struct backend *b); /* of the other side: ready, or lost */
+/* Whether what its client sends next has to wait. */
+static inline bool hold_stops(const struct session *s, char type)
+{
+    return s->move != MOVE_NONE && (s->move >= MOVE_HELD || s->move == MOVE_INSPECTING || (s->move == MOVE_AWAITED && track_waits(&s->track, type)));
+}
+/* Its client waits no longer: counted, and it goes on. */
+void hold_over(struct session *s);
+
+/* --- door_move.c --- */
+void move_inspect(struct session *s);
+/* Rebuilt on `other`, or why not. */
+void move_rebuild(struct session *s);
+void move_rebuilt(struct session *s, const char *why);
+/* Its last notifications are fetched, then `other` becomes its server. */
+void move_collect(struct session *s);
+void move_forget(struct session *s);
+
+/* --- door_control.c --- */
+struct control;
+MUST_USE enum err control_open(struct door *door, struct fault *f);
+/* Waits for what comes, at most `ms`. False: the door has nothing more to do. */
+bool control_turn(struct door *door, int ms);
+void control_close(struct door *door);
+#define DOOR_SUM(door, member)                                                                                         \
+    ({                                                                                                                 \
+        int64_t sum_ = 0;                                                                                              \
+        for (int i_ = 0; i_ < (door)->worker_count; i_++)                                                              \
+            sum_ += atomic_load(&(door)->workers[i_].counts.member);                                                   \
+        sum_;                                                                                                          \
+    })
+
+/* --- door_settle.c --- */
+struct authority;
+struct authority *authority_new(struct door *door);
+void authority_free(struct authority *a);
+enum settled { SETTLED_NOT, SETTLED_SOURCE, SETTLED_TARGET };
+/* Who serves, as both sides say; SETTLED_NOT: nobody can tell. */
+enum settled authority_view(struct authority *a, int64_t *ret_epoch, char why[256]);
+/* Whether the old side's row says so, and both sides answer: what settling will need. */
+bool authority_stands(struct authority *a, enum side old, int64_t epoch, int64_t attempt, char why[256]);
+/* Ends attempt (epoch, attempt) of which nothing is heard any more: by compare-and-set on the old side's row, or by what was decided. */
+enum settled authority_settle(struct authority *a, enum side old, int64_t epoch, int64_t attempt, int64_t *ret_epoch, char why[256]);
+
+#endif

@@ -1,0 +1,334 @@
+/* shift/door_pass.c — the data path: bytes of a client to its server and back, headers looked at, bodies passed on as read.
+ *
+ * One read, one write: what was read stands in the worker's buffer and goes out from there; only what the kernel does not take is
+ * copied (conn.out), only a message that must be whole, or must wait, is kept (conn.kept). A side is not read while more than
+ * CONN_OUT_HIGH waits for the other. */
+#include "shift/door_internal.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/log.h"
+
+/* --- who is read --- */
+
+void pass_watch(struct session *s)
+{
+    struct conn *client = &s->client;
+    struct conn *server = &s->server->conn;
+
+    client->want_read = conn_waiting(server) < CONN_OUT_HIGH && !(s->stopped && client->kept.len > 0);
+    server->want_read = conn_waiting(client) < CONN_OUT_HIGH;
+    conn_watch(client, s->worker->epoll_fd);
+    conn_watch(server, s->worker->epoll_fd);
+}
+
+/* --- from the client --- */
+
+/* Messages whose bodies are looked at. */
+static bool client_whole(char type)
+{
+    return type == 'Q' || type == 'P' || type == 'C';
+}
+
+static void on_parse(struct session *s, const char *whole, size_t total, size_t have)
+{
+    if (total > have) { /* too large to be kept: its name is at the beginning all the same */
+        if (have > PGWIRE_HEADER && whole[PGWIRE_HEADER] == '\0') {
+            buf_fini(&s->unnamed);
+            s->unnamed_large = true;
+        }
+        return;
+    }
+    if (total <= PGWIRE_HEADER || whole[PGWIRE_HEADER] != '\0')
+        return;
+    buf_clear(&s->unnamed);
+    buf_add(&s->unnamed, whole, total);
+    s->unnamed_large = false;
+}
+
+static void forget_unnamed(struct session *s)
+{
+    buf_clear(&s->unnamed);
+    s->unnamed_large = false;
+}
+
+/* What the session's state needs to be known of a message that goes on. */
+static void note_client(struct session *s, char type, const char *whole, size_t total, size_t have)
+{
+    switch (type) {
+    case 'P':
+        on_parse(s, whole, total, have);
+        break;
+    case 'Q':
+        forget_unnamed(s);
+        break;
+    case 'C':
+        if (have >= PGWIRE_HEADER + 2 && whole[PGWIRE_HEADER] == 'S' && whole[PGWIRE_HEADER + 1] == '\0')
+            forget_unnamed(s);
+        break;
+    default:
+        break;
+    }
+}
+
+enum verdict { PASS, STOP, DROP, BAD, QUIT };
+
+/* A cancelled request is dropped up to the message that ends it; then its client hears that the server is ready. */
+static enum verdict swallow(struct session *s, char type)
+{
+    AUTO_BUF b = {0};
+
+    if (type == 'X')
+        return QUIT;
+    if (type == 'Q' || type == 'F' || type == 'S') {
+        s->swallow = false;
+        pgwire_ready(&b, 'I');
+        session_say(s, &b);
+    }
+    return DROP;
+}
+
+static enum verdict on_client(struct session *s, char type, const char *whole, size_t total, size_t have)
+{
+    if (s->swallow)
+        return swallow(s, type);
+    if ((type != 'X' && hold_stops(s, type)) || (track_full(&s->track) && type != 'X' && type != 'd')) {
+        if (s->since_us == 0 && s->move != MOVE_NONE)
+            s->since_us = s->worker->now_us;
+        return STOP;
+    }
+    if (type == 'p')
+        return BAD; /* nobody asked for a password */
+    note_client(s, type, whole, total, have);
+    track_client(&s->track, type);
+    return type == 'X' ? QUIT : PASS;
+}
+
+static bool forward(struct session *s, struct conn *to, const char *p, size_t n)
+{
+    if (n == 0 || conn_write(to, p, n))
+        return true;
+    session_leave(s);
+    return false;
+}
+
+/* Goes through the bytes; *ret_done: so many are done with, gone to the server or dropped. */
+static enum verdict take_client(struct session *s, const char *p, size_t n, size_t *ret_done)
+{
+    struct conn *client = &s->client;
+    enum verdict verdict = PASS;
+    size_t from = 0; /* from here on it goes to the server */
+    size_t at = 0;
+
+    while (at < n && verdict == PASS) {
+        size_t have = n - at;
+        uint32_t total = 0;
+        char type = 0;
+        enum pgwire_seen seen;
+
+        if (client->left > 0) {
+            size_t take = have < client->left ? have : client->left;
+            client->left -= (uint32_t)take;
+            at += take;
+            if (s->dropping)
+                from = at;
+            continue;
+        }
+        s->dropping = false;
+        seen = pgwire_frame(PGWIRE_CLIENT, p + at, have, &type, &total);
+        if (seen == PGWIRE_WRONG)
+            verdict = BAD;
+        if (seen != PGWIRE_FRAME || (client_whole(type) && total <= DOOR_WHOLE && have < total))
+            break;
+        if (have > total)
+            have = total;
+        verdict = on_client(s, type, p + at, total, have);
+        if (verdict == STOP || verdict == BAD)
+            break;
+        if (verdict == DROP) {
+            if (!forward(s, &s->server->conn, p + from, at - from))
+                return QUIT;
+            from = at + have;
+            s->dropping = true;
+            verdict = s->stage == SESSION_LIVE ? PASS : QUIT;
+        }
+        at += have;
+        client->left = total - (uint32_t)have;
+    }
+    if (s->stage != SESSION_LIVE || !forward(s, &s->server->conn, p + from, at - from))
+        return QUIT;
+    *ret_done = at;
+    return verdict;
+}
+
+static void client_ended(struct session *s)
+{
+    session_leave(s);
+}
+
+static void handle_client(struct session *s, const char *p, size_t n)
+{
+    size_t done = 0;
+    enum verdict verdict = take_client(s, p, n, &done);
+
+    if (s->stage != SESSION_LIVE)
+        return;
+    switch (verdict) {
+    case QUIT:
+        client_ended(s);
+        return;
+    case BAD:
+        session_refuse(s, "08P01", "what the client says is no message of the protocol", NULL);
+        return;
+    default:
+        break;
+    }
+    s->stopped = verdict == STOP;
+    if (done < n || s->client.kept.len > 0)
+        conn_keep(&s->client, p + done, n - done);
+    if (s->move == MOVE_EXCUSED && done > 0)
+        s->move = MOVE_AWAITED; /* it did something: it may be movable at its next boundary */
+    atomic_fetch_add_explicit(&s->worker->counts.bytes_in, (int64_t)done, memory_order_relaxed);
+}
+
+void pass_client(struct session *s)
+{
+    long n;
+
+    if (conn_waiting(&s->server->conn) >= CONN_OUT_HIGH || (s->stopped && s->client.kept.len > 0))
+        return;
+    n = session_gather(s, &s->client);
+    if (n < 0)
+        client_ended(s);
+    else if (n > 0)
+        handle_client(s, s->worker->in, (size_t)n);
+}
+
+void pass_resume(struct session *s)
+{
+    char *in = s->worker->in;
+    size_t n = s->client.kept.len;
+
+    if (s->stage != SESSION_LIVE)
+        return;
+    if (n > 0) {
+        memcpy(in, s->client.kept.data, n);
+        handle_client(s, in, n);
+    } else {
+        s->stopped = false;
+    }
+    if (s->stage == SESSION_LIVE)
+        pass_watch(s);
+}
+
+/* --- from the server --- */
+
+static bool server_whole(char type)
+{
+    return type == 'Z' || type == 'S' || type == 'A' || type == 'N';
+}
+
+static void on_ready(struct session *s, const char *whole)
+{
+    track_server(&s->track, 'Z', whole[PGWIRE_HEADER]);
+    s->came_ready = true;
+}
+
+static void on_parameter(struct session *s, const char *whole, size_t have)
+{
+    const char *value;
+    const char *name = pgwire_string(whole + PGWIRE_HEADER, have - PGWIRE_HEADER, &value);
+
+    if (name != NULL)
+        (void)params_set(&s->told, name, value);
+}
+
+static void on_server(struct session *s, char type, const char *whole, size_t have, uint32_t total)
+{
+    switch (type) {
+    case 'Z':
+        if (total == PGWIRE_HEADER + 1)
+            on_ready(s, whole);
+        return;
+    case 'S':
+        if (have == total)
+            on_parameter(s, whole, have);
+        return;
+    case 'E':
+    case 'G':
+    case 'H':
+    case 'W':
+    case 'c':
+        track_server(&s->track, type, 0);
+        return;
+    default:
+        return;
+    }
+}
+
+/* How many of the bytes go to the client now. False: it is no message of the protocol. */
+static bool take_server(struct session *s, const char *p, size_t n, size_t *ret_done)
+{
+    struct conn *server = &s->server->conn;
+    size_t at = 0;
+
+    while (at < n) {
+        size_t have = n - at;
+        uint32_t total = 0;
+        char type = 0;
+        enum pgwire_seen seen;
+
+        if (server->left > 0) {
+            size_t take = have < server->left ? have : server->left;
+            server->left -= (uint32_t)take;
+            at += take;
+            continue;
+        }
+        seen = pgwire_frame(PGWIRE_SERVER, p + at, have, &type, &total);
+        if (seen == PGWIRE_WRONG)
+            return false;
+        if (seen == PGWIRE_MORE || (server_whole(type) && total <= DOOR_WHOLE && have < total))
+            break;
+        if (have > total)
+            have = total;
+        on_server(s, type, p + at, have, total);
+        at += have;
+        server->left = total - (uint32_t)have;
+    }
+    *ret_done = at;
+    return true;
+}
+
+void pass_server(struct session *s)
+{
+    struct conn *server = &s->server->conn;
+    long n;
+    size_t done = 0;
+
+    if (conn_waiting(&s->client) >= CONN_OUT_HIGH)
+        return;
+    n = session_gather(s, server);
+    if (n < 0) { /* its last words are with the client, or on their way */
+        backend_gone(s->server);
+        return;
+    }
+    if (!take_server(s, s->worker->in, (size_t)n, &done)) {
+        session_refuse(s, "08P01", "what the server says is no message of the protocol", NULL);
+        return;
+    }
+    if (done > 0 && !conn_write(&s->client, s->worker->in, done)) {
+        session_leave(s);
+        return;
+    }
+    if (done < (size_t)n || server->kept.len > 0)
+        conn_keep(server, s->worker->in + done, (size_t)n - done);
+    atomic_fetch_add_explicit(&s->worker->counts.bytes_out, (int64_t)done, memory_order_relaxed);
+    if (!s->came_ready)
+        return;
+    s->came_ready = false;
+    if (s->move != MOVE_NONE)
+        hold_look(s);
+    if (s->stopped && s->stage == SESSION_LIVE)
+        pass_resume(s);
+}

@@ -1,0 +1,44 @@
+/* shift/track.h — where a session stands in its conversation, by the types of the messages that passed. Pure.
+ *
+ * What it is for: a session may be held (and moved) only at a boundary: the server has said ReadyForQuery 'I', and nothing was
+ * sent to it since. Every Query, FunctionCall and Sync is answered by one ReadyForQuery; what was sent and is not answered yet
+ * stands in `asked`, in order.
+ *
+ * The one exception: while the server reads COPY data it ignores Sync. So when it says CopyInResponse, the Syncs sent between
+ * the command and the end of the data have no answer: they are taken out of `asked`. The ends of data (CopyDone, CopyFail) stand
+ * in `asked` for this only; where the server read no data it ignores them. */
+#ifndef LEAT_SHIFT_TRACK_H
+#define LEAT_SHIFT_TRACK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define TRACK_MOST 48 /* asked at one time; the client waits beyond it */
+
+struct track {
+    char asked[TRACK_MOST]; /* 'Q', 'F', 'S'; 'c' for an end of data. A ring */
+    uint8_t first;
+    uint8_t count;
+    bool open;      /* sent since the last Query, FunctionCall or Sync: what only a Sync answers */
+    bool copying_in;
+    bool copying_out;
+    char status;    /* of the last ReadyForQuery: 'I', 'T' or 'E'; 0 before the first */
+};
+
+/* Whether `asked` has room for what the client sends next. */
+static inline bool track_full(const struct track *t)
+{
+    return t->count >= TRACK_MOST - 1;
+}
+static inline bool track_at_boundary(const struct track *t)
+{
+    return t->count == 0 && !t->open && !t->copying_in && t->status == 'I';
+}
+/* Whether a session that is to be held has to wait with a message of this type: at the boundary, and where the boundary may
+ * come with the answer to what was sent before. What belongs to something open goes on. */
+bool track_waits(const struct track *t, char type);
+void track_client(struct track *t, char type);
+/* status: that of a ReadyForQuery, else ignored. */
+void track_server(struct track *t, char type, char status);
+
+#endif

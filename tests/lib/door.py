@@ -1,0 +1,155 @@
+"""door — a SQL door over real servers: started, asked over its control socket, and the authority it settles by.
+
+    with Door(folder, old.dsn("shop"), new.dsn("shop")) as door:
+        c = door.connect()
+        door.hold(epoch=0, attempt=0); door.rebuild(); door.release("target", 1)
+"""
+import json
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+
+import psycopg2
+
+from leat import BINARY
+from servers import _free_port, popen_mortal
+from wait import alive, wait_for, wait_gone
+
+# What leat's schema has of authority on each side, as far as a door needs it.
+AUTHORITY = """
+create schema if not exists leat;
+create table leat.authority (migration text, store text, epoch bigint, side text check (side in ('source', 'target')), attempt bigint, open boolean,
+    primary key (migration, store));
+create function leat.abort_attempt(migration text, store text, epoch bigint, attempt bigint) returns boolean language sql as $$
+    with done as (update leat.authority a set attempt = a.attempt + 1
+        where a.migration = $1 and a.store = $2 and a.epoch = $3 and a.attempt = $4 returning 1) select exists (select from done) $$;
+create function leat.open_side(migration text, store text, epoch bigint, side text) returns boolean language sql as $$
+    with done as (update leat.authority a set open = true, epoch = $3, side = $4
+        where a.migration = $1 and a.store = $2 and (a.epoch < $3 or a.epoch = $3 and a.side = $4) returning 1) select exists (select from done) $$;
+"""
+
+
+def make_authority(old, new, old_db, new_db, epoch=0):
+    """The rows as they stand before the first switch: the source serves."""
+    for server, db, is_open in ((old, old_db, True), (new, new_db, False)):
+        server.sql(AUTHORITY, db=db)
+        server.sql("insert into leat.authority values ('test', 'shop', %s, 'source', 0, %s)", (epoch, is_open), db=db)
+
+
+def decide(old, old_db, epoch, side="target"):
+    """What the pilot's lock session commits."""
+    old.sql("update leat.authority set epoch = %s, side = %s, open = false", (epoch, side), db=old_db)
+
+
+class Control:
+    """One connection to the control socket: a line each way."""
+
+    def __init__(self, path):
+        self.socket = socket.socket(socket.AF_UNIX)
+        folder = os.open(path.parent, os.O_PATH)
+        try:
+            self.socket.connect(f"/proc/self/fd/{folder}/{path.name}")
+        finally:
+            os.close(folder)
+        self.file = self.socket.makefile("r")
+
+    def send(self, **request):
+        self.socket.sendall((json.dumps(request) + "\n").encode())
+
+    def receive(self, deadline=30):
+        self.socket.settimeout(deadline)
+        line = self.file.readline()
+        assert line, "the door hung up"
+        return json.loads(line)
+
+    def ask(self, **request):
+        self.send(**request)
+        return self.receive()
+
+    def close(self):
+        self.file.close()
+        self.socket.close()
+
+
+class Door:
+    def __init__(self, folder, source, target, trust='["127.0.0.0/8"]', extra="", nth=0, env=None, limits=""):
+        self.folder = pathlib.Path(folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.state, self.port, self.nth = self.folder / ".leat", _free_port(), nth
+        self.database = source.rsplit("/", 1)[1]
+        self.config = self.folder / "leat.yaml"
+        self.config.write_text(f"migration: test\nstores:\n  shop:\n    source: {json.dumps(source)}\n    target: {json.dumps(target)}\n"
+                               f"    door: 127.0.0.1:{self.port}\n    door_trust: {trust}\n{extra}{limits}")
+        self.env = {**os.environ, "LEAT_DUMPABLE": "1", **(env or {})}
+        self.log = self.folder / "door.log"
+        self.start()
+
+    def start(self):
+        with open(self.log, "ab") as log:
+            self.process = popen_mortal([BINARY, "--config", self.config, "--state", self.state, "door", "shop", "--nth", self.nth],
+                                        stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.env)
+        self.control = None
+
+        def answers():
+            assert self.process.poll() is None, f"the door ended:\n{self.log.read_text()}"
+            try:
+                self.control = self.open_control()
+                return self.control.ask(do="status")["phase"] == "serving"
+            except (FileNotFoundError, ConnectionRefusedError):
+                return False
+        wait_for(answers, 30, "the door to serve", show=lambda: self.log.read_text())
+
+    def open_control(self):
+        return Control(self.state / "run" / f"shop.door.{self.nth}.sock")
+
+    def connect(self, user="postgres", autocommit=True, **options):
+        c = psycopg2.connect(host="127.0.0.1", port=self.port, dbname=self.database, user=user, connect_timeout=20, **options)
+        c.autocommit = autocommit
+        return c
+
+    def dsn(self, user="postgres", more=""):
+        return f"host=127.0.0.1 port={self.port} dbname={self.database} user={user} {more}"
+
+    def raw(self):
+        return socket.create_connection(("127.0.0.1", self.port), 20)
+
+    # -- what the pilot does --
+
+    def status(self):
+        return self.control.ask(do="status")
+
+    def warm(self, side="target", deadline_ms=10000):
+        return self.control.ask(do="warm", side=side, deadline_ms=deadline_ms)
+
+    def hold(self, epoch=0, attempt=0, deadline_ms=10000):
+        return self.control.ask(do="hold", epoch=epoch, attempt=attempt, deadline_ms=deadline_ms)
+
+    def rebuild(self):
+        return self.control.ask(do="rebuild")
+
+    def release(self, side, epoch):
+        return self.control.ask(do="release", side=side, epoch=epoch)
+
+    def wait_phase(self, phase, deadline=20):
+        watcher = self.open_control()
+        try:
+            return wait_for(lambda: (s := watcher.ask(do="status"))["phase"] == phase and s, deadline, f"the door to be {phase}", show=lambda: self.log.read_text())
+        finally:
+            watcher.close()
+
+    def close(self):
+        if self.control:
+            self.control.close()
+        if self.process.poll() is None:
+            os.kill(self.process.pid, signal.SIGKILL)
+            self.process.wait(10)
+        if alive(self.process.pid):
+            wait_gone(self.process.pid)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()

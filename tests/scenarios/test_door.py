@@ -1,0 +1,230 @@
+"""The SQL door: what passes through it, and what becomes of sessions when they are held, moved and released."""
+import threading
+
+import psycopg2
+import pytest
+
+from door import Door, decide, make_authority
+from wait import wait_for
+
+
+@pytest.fixture
+def pair(server, tmp_path):
+    """pair(old major, new major): two servers with their authority, and a door before them."""
+    made = []
+
+    def make(old_major=15, new_major=15, **kwargs):
+        old, new = server(old_major, "old"), server(new_major, "new")
+        source, target = old.createdb("shop"), new.createdb("shop_new")
+        make_authority(old, new, "shop", "shop_new")
+        made.append(Door(tmp_path / "door", source, target, **kwargs))
+        return old, new, made[-1]
+    yield make
+    for one in made:
+        one.close()
+
+
+def value(connection, sql, args=None):
+    with connection.cursor() as cur:
+        cur.execute(sql, args)
+        return cur.fetchone()[0] if cur.description else None
+
+
+class Later:
+    """A statement that runs in a thread, because it has to wait."""
+
+    def __init__(self, connection, sql):
+        self.error = self.result = None
+
+        def work():
+            try:
+                self.result = value(connection, sql)
+            except psycopg2.Error as e:
+                self.error = e
+        self.thread = threading.Thread(target=work)
+        self.thread.start()
+
+    def wait(self):
+        self.thread.join(30)
+        assert not self.thread.is_alive(), "it still waits"
+        if self.error:
+            raise self.error
+        return self.result
+
+    def waits(self):
+        return self.thread.is_alive()
+
+
+# ---- what passes -------------------------------------------------------------------------------------------------
+
+def test_statements_and_errors_pass(pair):
+    old, _, door = pair()
+    c = door.connect(application_name="one")
+    assert value(c, "select current_database() || current_setting('application_name')") == "shopone"
+    assert len(value(c, "select repeat('x', 30000000)")) == 30000000
+    with pytest.raises(psycopg2.errors.DivisionByZero):
+        value(c, "select 1/0")
+    assert value(c, "select 1") == 1
+    assert old.one("select count(*) from pg_stat_activity where datname = 'shop' and application_name = 'one'") == 1
+    c.close()
+    wait_for(lambda: old.one("select count(*) from pg_stat_activity where application_name = 'one'") == 0, 10, "the server session to end")
+
+
+@pytest.mark.parametrize("startup, state", [
+    ({"dbname": "other"}, "3D000"),
+    ({"replication": "database"}, "0A000"),
+])
+def test_what_it_refuses_it_says(pair, startup, state):
+    _, _, door = pair()
+    with pytest.raises(psycopg2.OperationalError) as e:
+        psycopg2.connect(**{"host": "127.0.0.1", "port": door.port, "dbname": "shop", "user": "postgres", **startup})
+    assert {"3D000": "leads to the database", "0A000": "replication connection"}[state] in str(e.value)
+
+
+def test_a_cancel_reaches_the_statement(pair):
+    old, _, door = pair()
+    c = door.connect()
+    running = Later(c, "select pg_sleep(60)")
+    wait_for(lambda: old.one("select count(*) from pg_stat_activity where query like 'select pg_sleep%' and state = 'active'") == 1, 10, "it to run")
+    c.cancel()
+    with pytest.raises(psycopg2.errors.QueryCanceled):
+        running.wait()
+    assert value(c, "select 1") == 1
+
+
+# ---- held, and let go --------------------------------------------------------------------------------------------
+
+def test_held_and_released_where_it_was(pair):
+    old, _, door = pair()
+    a, b = door.connect(), door.connect(autocommit=False)
+    pid = value(a, "select pg_backend_pid()")
+    value(b, "select 1")
+    door.control.send(do="hold", epoch=0, attempt=0, deadline_ms=20000)
+    door.wait_phase("holding")
+    waiting = Later(a, "select pg_backend_pid()")
+    b.commit()
+    answer = door.control.receive()
+    assert answer["ok"] and answer["held"] == 2
+    assert waiting.waits()
+    released = door.release("source", 0)
+    assert released["ok"] and released["moved"] == 0 and released["failed"] == 0
+    assert waiting.wait() == pid
+    assert value(b, "select 2") == 2
+
+
+def test_a_hold_that_cannot_be_names_who_keeps_it(pair):
+    _, _, door = pair()
+    b = door.connect(autocommit=False, application_name="slow")
+    value(b, "select 1")
+    answer = door.hold(deadline_ms=300)
+    assert not answer["ok"]
+    assert [(w["application"], w["what"]) for w in answer["why"]] == [("slow", "idle in a transaction")]
+    door.wait_phase("serving")
+    assert value(b, "select 2") == 2
+    b.commit()
+    assert door.hold(attempt=1)["ok"]   # the door had ended attempt 0
+    assert door.release("source", 0)["ok"]
+
+
+def test_a_held_request_can_be_cancelled(pair):
+    _, _, door = pair()
+    a = door.connect()
+    assert door.hold()["held"] == 1
+    waiting = Later(a, "select 'never'")
+    wait_for(lambda: a.cancel() or not waiting.waits(), 10, "the cancel to be heard")
+    with pytest.raises(psycopg2.errors.QueryCanceled):
+        waiting.wait()
+    assert door.release("source", 0)["ok"]
+    assert value(a, "select 1") == 1
+
+
+def test_a_new_client_waits_while_held(pair):
+    _, _, door = pair()
+    assert door.hold()["ok"]
+    done = []
+    t = threading.Thread(target=lambda: done.append(value(door.connect(), "select 7")))
+    t.start()
+    wait_for(lambda: door.open_control().ask(do="status")["clients"] == 1, 10, "the client to be there")
+    assert not done
+    assert door.release("source", 0)["ok"]
+    t.join(20)
+    assert done == [7]
+
+
+# ---- without the pilot -------------------------------------------------------------------------------------------
+
+def test_the_pilot_gone_the_door_goes_back(pair):
+    old, _, door = pair()
+    a = door.connect()
+    assert door.hold()["ok"]
+    waiting = Later(a, "select 5")
+    door.control.close()
+    door.control = door.open_control()
+    assert waiting.wait() == 5
+    assert old.one("select attempt from leat.authority", db="shop") == 1
+    door.wait_phase("serving")
+
+
+def test_the_pilot_gone_after_the_decision_the_door_goes_forward(pair):
+    old, new, door = pair()
+    a = door.connect()
+    assert door.warm()["ok"]
+    assert door.hold()["ok"]
+    assert door.rebuild()["rebuilt"] == 1
+    waiting = Later(a, "select current_database()")
+    decide(old, "shop", 1)
+    door.control.close()
+    door.control = door.open_control()
+    assert waiting.wait() == "shop_new"
+    assert new.sql("select epoch, side, open from leat.authority", db="shop_new") == [(1, "target", True)]
+    assert door.wait_phase("serving")["view"] == {"epoch": 1, "side": "target"}
+    assert value(door.connect(), "select current_database()") == "shop_new"
+
+
+def test_with_no_server_answering_it_holds_and_tries_again(pair):
+    old, new, door = pair()
+    a = door.connect()
+    assert door.warm()["ok"]
+    assert door.hold()["ok"]
+    assert door.rebuild()["ok"]
+    decide(old, "shop", 1)
+    old.stop("immediate")
+    new.stop("immediate")
+    door.control.close()
+    door.control = door.open_control()
+    waiting = Later(a, "select current_database()")
+    assert wait_for(lambda: door.status().get("settling", {}).get("trouble"), 20, "the door to say what keeps it")
+    assert door.status()["phase"] == "settling" and waiting.waits()
+    new.start()
+    old.start()
+    door.wait_phase("serving")
+    assert door.status()["view"] == {"epoch": 1, "side": "target"}
+
+
+def test_a_door_that_starts_asks_who_serves(pair):
+    old, new, door = pair()
+    decide(old, "shop", 1)
+    new.sql("select leat.open_side('test', 'shop', 1, 'target')", db="shop_new")
+    door.close()
+    door.start()
+    assert door.status()["view"] == {"epoch": 1, "side": "target"}
+    assert value(door.connect(), "select current_database()") == "shop_new"
+
+
+# ---- moved -------------------------------------------------------------------------------------------------------
+
+def test_a_session_moves(pair):
+    old, new, door = pair(13, 17)
+    a = door.connect()
+    b = door.connect()
+    assert value(a, "select current_setting('server_version_num')::int / 10000") == 13
+    assert door.warm() == {"ok": True, "warm": 2, "failed": [], "ms": pytest.approx(0, abs=10000)}
+    assert door.hold()["held"] == 2
+    waiting = Later(a, "select current_setting('server_version_num')::int / 10000")
+    assert door.rebuild()["rebuilt"] == 2
+    answer = door.release("target", 1)
+    assert (answer["moved"], answer["failed"]) == (2, 0)
+    assert waiting.wait() == 17
+    assert value(b, "select current_database()") == "shop_new"
+    assert a.server_version // 10000 in (13, 17) and b.get_parameter_status("server_version").startswith("17")
+    assert door.status()["view"] == {"epoch": 1, "side": "target"}
