@@ -41,7 +41,7 @@ BEGIN
 END
 $leat$;
 
-CREATE OR REPLACE FUNCTION leat.open_side(of_migration text, of_store text, of_epoch bigint) RETURNS boolean
+CREATE OR REPLACE FUNCTION leat.open_side(of_migration text, of_store text, of_epoch bigint, of_side text) RETURNS boolean
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $leat$
 DECLARE
     a leat.authority;
@@ -51,7 +51,7 @@ BEGIN
     IF a.epoch = of_epoch AND a.side = a.here AND a.open THEN
         RETURN true;
     END IF;
-    IF a.epoch IS NULL OR a.epoch <> of_epoch - 1 OR a.open OR a.side = a.here THEN
+    IF a.epoch IS NULL OR a.here <> of_side OR a.epoch <> of_epoch - 1 OR a.open OR a.side = a.here THEN
         RETURN false;
     END IF;
     PERFORM leat.fence_set(a.fence, 'DISABLE');
@@ -73,5 +73,5 @@ $leat$;
 REVOKE ALL ON FUNCTION leat.fence() FROM PUBLIC;
 REVOKE ALL ON FUNCTION leat.fence_set(text, text) FROM PUBLIC;
 REVOKE ALL ON FUNCTION leat.decide(text, text, bigint, bigint) FROM PUBLIC;
-REVOKE ALL ON FUNCTION leat.open_side(text, text, bigint) FROM PUBLIC;
+REVOKE ALL ON FUNCTION leat.open_side(text, text, bigint, text) FROM PUBLIC;
 REVOKE ALL ON FUNCTION leat.abort_attempt(text, text, bigint, bigint) FROM PUBLIC

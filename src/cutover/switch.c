@@ -173,7 +173,7 @@ static int64_t new_mark(struct attempt *a)
     return a->mark;
 }
 
-static enum err await_mark(struct attempt *a, enum store_side on, int64_t mark, int64_t until_us, const char *what, struct fault *f)
+static enum err await_mark(struct attempt *a, enum store_side on, int64_t mark, int64_t until_us, enum err late, const char *what, struct fault *f)
 {
     for (;;) {
         bool came;
@@ -183,7 +183,7 @@ static enum err await_mark(struct attempt *a, enum store_side on, int64_t mark, 
         if (stopped(a))
             return fault_set(f, ERR_INTERRUPTED, "asked to stop");
         if (world_mono_us() > until_us)
-            return fault_set(f, ERR_SWITCH_HELD_UP, "%s", what);
+            return fault_set(f, late, "%s", what);
         world_sleep_us(LOOK_US);
     }
 }
@@ -196,8 +196,8 @@ static enum err probe(struct attempt *a, struct fault *f)
 
     TRY(a->ops->switch_mark(a->sw, STORE_SOURCE, mark, f));
     TRY(a->ops->switch_mark(a->sw, STORE_TARGET, mark, f));
-    TRY(await_mark(a, STORE_SOURCE, mark, until, "a mark written on the side that serves does not come round: is the stream followed (`leat status`)?", f));
-    return await_mark(a, STORE_TARGET, mark, until, "a mark written on the other side does not come back: does the way back run (`leat status`)?", f);
+    TRY(await_mark(a, STORE_SOURCE, mark, until, ERR_GATE, "a mark written on the side that serves does not come round: is the stream followed (`leat status`)?", f));
+    return await_mark(a, STORE_TARGET, mark, until, ERR_GATE, "a mark written on the other side does not come back: does the way back run (`leat status`)?", f);
 }
 
 static enum err warm(struct attempt *a, struct fault *f)
@@ -270,7 +270,7 @@ static enum err drain_and_rebuild(struct attempt *a, struct fault *f)
 
     begins(a, SWITCH_DRAIN);
     TRY(doors_send(a->doors, json_pack("{s:s}", "do", "rebuild"), f));
-    err = await_mark(a, STORE_SOURCE, a->mark, until, "what was written on the old side did not reach the new one in time", f);
+    err = await_mark(a, STORE_SOURCE, a->mark, until, ERR_SWITCH_HELD_UP, "what was written on the old side did not reach the new one in time", f);
     doors = doors_receive(a->doors, a->deadline_us + 2000000, NULL, err == ERR_OK ? f : &second);
     ends(a, SWITCH_DRAIN);
     return err != ERR_OK ? err : doors;
@@ -282,7 +282,7 @@ static enum err check(struct attempt *a, struct fault *f)
 
     begins(a, SWITCH_CHECK);
     TRY(a->ops->switch_check(a->sw, f));
-    TRY(await_mark(a, STORE_TARGET, a->mark, until, "the way back did not bring its mark in time", f));
+    TRY(await_mark(a, STORE_TARGET, a->mark, until, ERR_SWITCH_HELD_UP, "the way back did not bring its mark in time", f));
     TRY(a->ops->switch_prepare_open(a->sw, a->epoch + 1, deadline_ms(a), f));
     ends(a, SWITCH_CHECK);
     return ERR_OK;

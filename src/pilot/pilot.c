@@ -18,6 +18,7 @@
 #include "base/world.h"
 #include "cutover/record.h"
 #include "journal/journal.h"
+#include "pilot/door_process.h"
 #include "pilot/engine_process.h"
 #include "pilot/presence.h"
 #include "pilot/status.h"
@@ -35,6 +36,7 @@ struct pilot {
     const struct pilot_job *job;
     struct journal *journal;
     struct engine_process *engines; /* of the stores, then of their ways back */
+    struct door_keeper *doors; /* NULL: a run in the foreground keeps none, they would outlive it */
     size_t stores;
     size_t count;
     int64_t looked_us;
@@ -180,6 +182,8 @@ static enum err supervise(struct pilot *p, struct fault *f)
         TRY(look_for_ways_back(p, f));
         for (size_t i = 0; i < p->count; i++)
             engine_process_turn(&p->engines[i], p->job, p->token);
+        if (p->doors != NULL)
+            door_keeper_turn(p->doors);
         TRY(renew(p, f));
         show(p);
         if (settled(p))
@@ -236,13 +240,16 @@ static enum err work(struct pilot *p, struct fault *f)
         pilot_store_forget(p->job->state_dir, p->engines[i].store);
         (void)presence_woken(p->job->state_dir, p->engines[i].store);
     }
-    if (p->job->daemon)
+    if (p->job->daemon) {
+        p->doors = door_keeper_new(p->job);
         err = presence_write(p->job->state_dir, f);
+    }
     if (err == ERR_OK)
         err = supervise(p, f);
     stop_engines(p);
     if (p->job->daemon)
         presence_remove(p->job->state_dir);
+    door_keeper_free(p->doors);
     free(p->engines);
     return err;
 }

@@ -42,11 +42,11 @@ enum err pg_authority_act(struct pg *pg, const struct store *s, const char *func
 enum err pg_authority_open(struct pg *pg, const struct store *s, int64_t epoch, bool *ret, struct fault *f)
 {
     char e[32];
-    const char *params[] = {s->migration, name_of(s), e};
+    const char *params[] = {s->migration, name_of(s), e, s->store->back ? "source" : "target"};
     AUTO_RESULT *r = NULL;
 
     snprintf(e, sizeof e, "%" PRId64, epoch);
-    TRY(pg_query(pg, "SELECT leat.open_side($1, $2, $3)", 3, params, &r, f));
+    TRY(pg_query(pg, "SELECT leat.open_side($1, $2, $3, $4)", 4, params, &r, f));
     *ret = PQntuples(r) == 1 && pg_get_bool(r, 0, 0);
     return ERR_OK;
 }

@@ -9,6 +9,7 @@
 MUST_USE enum err pg_authority_read(struct pg *pg, const struct store *s, struct switch_row *ret, struct fault *f);
 /* function: "decide", "abort_attempt". */
 MUST_USE enum err pg_authority_act(struct pg *pg, const struct store *s, const char *function, int64_t epoch, int64_t attempt, bool *ret, struct fault *f);
+/* The stream's target opens. */
 MUST_USE enum err pg_authority_open(struct pg *pg, const struct store *s, int64_t epoch, bool *ret, struct fault *f);
 
 #endif
