@@ -184,6 +184,7 @@ int door_main(const struct config *c, const char *state_dir, const char *store, 
     if (err != ERR_OK)
         log_fault(LOG_ERROR, door->name, f);
     control_close(door);
+    door_types_free(door);
     door_sides_fini(door->sides);
     free(door->trust);
     free(door->name);

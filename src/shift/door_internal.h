@@ -33,7 +33,10 @@
 #include "base/mem.h"
 #include "config/config.h"
 #include "shift/conn.h"
+#include "shift/inspect.h"
+#include "shift/notes.h"
 #include "shift/track.h"
+#include "shift/type_map.h"
 #include "store/postgres/pg.h"
 #include "wire/pgwire.h"
 
@@ -44,6 +47,7 @@
 #define DOOR_LOGIN_US 60000000
 #define DOOR_CONNECT_US 30000000
 #define DOOR_MOST_KEY 256
+#define DOOR_MOST_MAPS 64 /* of types, kept; no more are made after */
 
 /* --- sides --- */
 
@@ -81,9 +85,10 @@ struct backend;
 /* The door talks itself: until so many ReadyForQuery came. */
 struct script {
     int ready_left;
-    struct buf row;    /* the first column of the last row */
+    struct buf row;    /* the body of the last row */
     struct buf error;  /* the first error: "SQLSTATE: message" */
     int errors;
+    int error_left;    /* what ready_left was at the first */
     void (*done)(struct session *s, struct backend *b); /* it is the caller's again then: NULL in the backend */
 };
 
@@ -140,6 +145,7 @@ struct session {
     bool rebuild_wanted;   /* as soon as its other connection is ready */
     bool stopped;          /* client.kept begins with a message that waits for the boundary */
     bool unnamed_large;    /* the unnamed statement is there, and was too large to be kept */
+    bool scanning;         /* what is left of the client's message is text to be looked at */
     bool dropping;         /* what is left of the client's message goes nowhere */
     bool came_ready;       /* within one read of the server */
     bool swallow;          /* its held request was cancelled: dropped up to its Sync */
@@ -154,7 +160,9 @@ struct session {
     struct buf unnamed;    /* the last Parse of the unnamed statement, whole; empty: none */
     struct login *login;   /* until it is let in */
     struct secret *secret; /* what opens a server in its name; NULL: nothing is needed */
-    struct session_notes *notes; /* what its texts showed; NULL: nothing */
+    struct session_notes notes; /* what its texts showed */
+    enum side born;        /* where it first came: the numbers of types its client knows */
+    struct arena *arena;   /* of state; NULL: there is none */
     struct session_state *state; /* as inspected, for the rebuild */
     struct sockaddr_storage peer;
     char why[160];         /* why its move failed, or cannot be */
@@ -259,6 +267,9 @@ struct door {
     int kick_fd;             /* an eventfd of the control thread: something may be complete */
     struct control *control;
     char database[64];       /* what clients call it */
+    struct type_map *_Atomic types; /* NULL: not known yet, nothing is mapped */
+    struct type_map *maps[DOOR_MOST_MAPS];
+    int map_count;
 };
 
 /* --- door_worker.c --- */
@@ -362,6 +373,15 @@ void move_rebuilt(struct session *s, const char *why);
 /* Its last notifications are fetched, then `other` becomes its server. */
 void move_collect(struct session *s);
 void move_forget(struct session *s);
+/* Looks, where it stands at a boundary, whether it could move. */
+void move_survey(struct session *s);
+
+/* --- door_types.c --- */
+/* By the main thread. */
+MUST_USE enum err door_types_load(struct door *door, struct fault *f);
+void door_types_free(struct door *door);
+struct type_way door_types_way(struct door *door, enum side from); /* to the other one */
+struct type_way door_types_way_between(struct door *door, enum side from, enum side to);
 
 /* --- door_control.c --- */
 struct control;

@@ -98,6 +98,7 @@ void session_free(struct session *s)
     buf_fini(&s->startup);
     buf_fini(&s->told);
     buf_fini(&s->unnamed);
+    session_notes_fini(&s->notes);
     free(s);
 }
 
@@ -515,7 +516,8 @@ void session_connect(struct session *s)
     s->stage = SESSION_CONNECTING;
     s->since_us = s->worker->now_us;
     hold_new(s);
-    backend_open(s, (enum side)atomic_load(&s->worker->door->side));
+    s->born = (enum side)atomic_load(&s->worker->door->side);
+    backend_open(s, s->born);
 }
 
 void session_greet(struct session *s)
