@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
-#include "shift/door_internal.h"
+#include "shift/door_verifiers.h"
 
 #define TURN_MS 500
 
@@ -142,11 +142,13 @@ static enum err make(struct door *door, struct fault *f)
 static enum err work(struct door *door, struct fault *f)
 {
     TRY(make(door, f));
+    TRY(verifiers_start(door, f));
     for (int i = 0; i < door->worker_count; i++)
         TRY(worker_start(&door->workers[i], f));
     log_line(LOG_INFO, door->name, "listens at %s, %d threads", door->store->door[door->nth], door->worker_count);
     while (!atomic_load(&asked_to_stop) && control_turn(door, TURN_MS))
         ;
+    verifiers_stop(door);
     for (int i = 0; i < door->worker_count; i++) {
         struct order *stop = mem_alloc(sizeof *stop);
         stop->kind = ORDER_STOP;
@@ -184,6 +186,7 @@ int door_main(const struct config *c, const char *state_dir, const char *store, 
     if (err != ERR_OK)
         log_fault(LOG_ERROR, door->name, f);
     control_close(door);
+    verifiers_free(door);
     door_types_free(door);
     door_sides_fini(door->sides);
     free(door->trust);

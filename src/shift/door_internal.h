@@ -104,7 +104,7 @@ struct backend {
     uint32_t pid;
     char key[DOOR_MOST_KEY];
     uint32_t key_len;
-    struct scram_client *scram;
+    struct scram_client *scram; /* while it logs in */
     struct buf params;      /* name NUL value NUL ...: what it reported */
     struct buf error;       /* the ErrorResponse with which it refused; whole */
     struct buf heard;       /* whole messages for the client, which come before it is `server` */
@@ -159,7 +159,7 @@ struct session {
     struct buf told;       /* ParameterStatus the client was told: name NUL value NUL ... */
     struct buf unnamed;    /* the last Parse of the unnamed statement, whole; empty: none */
     struct login *login;   /* until it is let in */
-    struct secret *secret; /* what opens a server in its name; NULL: nothing is needed */
+    struct secret *secret; /* what opens a server in its name; NULL: there is none */
     struct session_notes notes; /* what its texts showed */
     enum side born;        /* where it first came: the numbers of types its client knows */
     struct arena *arena;   /* of state; NULL: there is none */
@@ -307,6 +307,7 @@ void login_begin(struct session *s);
 /* One whole message of type 'p'. */
 void login_answer(struct session *s, const char *body, size_t n);
 void login_free(struct session *s);
+void login_forget(struct session *s); /* its secret, too */
 void login_backend_free(struct backend *b);
 /* What a server asks for. False: it cannot be given; b->error says why. */
 bool login_toward(struct backend *b, uint32_t code, const char *body, size_t n);

@@ -92,7 +92,7 @@ void session_free(struct session *s)
     for (size_t i = 0; s->again && i < w->again_count; i++)
         if (w->again[i] == s)
             w->again[i--] = w->again[--w->again_count];
-    login_free(s);
+    login_forget(s);
     free(s->user);
     free(s->application);
     buf_fini(&s->startup);

@@ -221,17 +221,28 @@ void verifiers_stop(struct door *door)
 {
     struct verifiers *v = door->verifiers;
 
-    if (v == NULL)
+    if (v == NULL || v->thread == 0)
         return;
     pthread_mutex_lock(&v->lock);
     v->stopping = true;
     pthread_cond_signal(&v->asked);
     pthread_mutex_unlock(&v->lock);
-    if (v->thread != 0)
-        pthread_join(v->thread, NULL);
+    pthread_join(v->thread, NULL);
+    v->thread = 0;
+}
+
+void verifiers_free(struct door *door)
+{
+    struct verifiers *v = door->verifiers;
+
+    if (v == NULL)
+        return;
     forget(v->names, v->texts, v->count);
     users_free(v->file);
     explicit_bzero(v->secret, sizeof v->secret);
+    (void)munlock(v->secret, sizeof v->secret);
+    pthread_cond_destroy(&v->asked);
+    pthread_mutex_destroy(&v->lock);
     free(v);
     door->verifiers = NULL;
 }

@@ -11,7 +11,8 @@
 enum known { KNOWN, KNOWN_NOT, KNOWN_LATER, KNOWN_TROUBLE };
 
 MUST_USE enum err verifiers_start(struct door *door, struct fault *f);
-void verifiers_stop(struct door *door);
+void verifiers_stop(struct door *door); /* its thread; workers may still ask */
+void verifiers_free(struct door *door);
 /* *ret_text (the caller's to wipe and free): the verifier, the hash, or the password of a userlist. Read anew if what is known was read
  * before `since_us` and does not have the user. LATER: ask again when told. TROUBLE: it cannot be read now. */
 enum known verifiers_find(struct verifiers *v, const char *user, int64_t since_us, char **ret_text);

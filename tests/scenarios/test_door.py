@@ -350,3 +350,74 @@ def run_pgbench(dsn, *args):
 
 def start_pgbench(door, *args):
     return subprocess.Popen([PGBENCH, "-n", *args, door.dsn()], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+# ---- who comes in ------------------------------------------------------------------------------------------------
+
+@pytest.fixture
+def guarded(server, tmp_path):
+    """Two servers that ask for SCRAM, the same roles on both, and a door that trusts nobody."""
+    made = []
+
+    def make(roles, **kwargs):
+        old, new = server(15, "old", auth="scram"), server(17, "new", auth="scram")
+        for one, db in ((old, "shop"), (new, "shop_new")):
+            one.createdb(db)
+        for name, (password, method) in roles.items():
+            old.sql(f"set password_encryption = '{method}'; create role {name} login password '{password}'")
+            new.sql(f"create role {name} login password '{old.one('select rolpassword from pg_authid where rolname = %s', (name,))}'")
+            if method == "md5":
+                for one, db in ((old, "shop"), (new, "shop_new")):
+                    one.set_hba([f"host all {name} 127.0.0.1/32 md5"])
+        make_authority(old, new, "shop", "shop_new")
+        made.append(Door(tmp_path / "door", old.dsn("shop"), new.dsn("shop_new"), trust="[]", **kwargs))
+        return old, new, made[-1]
+    yield make
+    for one in made:
+        one.close()
+
+
+@pytest.mark.parametrize("method", ["scram-sha-256", "md5"])
+def test_a_password_that_the_door_does_not_know_opens_both_sides(guarded, method):
+    old, new, door = guarded({"app": ("open sesame", method)})
+    c = door.connect("app", password="open sesame")
+    assert value(c, "select current_user || current_database()") == "appshop"
+    assert move(door)["moved"] == 1
+    assert value(c, "select current_user || current_database()") == "appshop_new"
+    for user, password in (("app", "wrong"), ("nobody_here", "open sesame")):
+        with pytest.raises(psycopg2.OperationalError) as e:
+            door.connect(user, password=password)
+        assert f'password authentication failed for user "{user}"' in str(e.value)
+
+
+def test_a_password_changed_on_the_server_is_seen(guarded):
+    old, _, door = guarded({"app": ("one", "scram-sha-256")})
+    value(door.connect("app", password="one"), "select 1")
+    old.sql("alter role app password 'two'")
+
+    def comes_in():
+        try:
+            return value(door.connect("app", password="two"), "select 1")
+        except psycopg2.OperationalError:
+            return None
+    assert wait_for(comes_in, 10, "the new password to be known") == 1
+
+
+def test_another_password_on_the_other_side_is_named_before_anything_moves(guarded):
+    _, new, door = guarded({"app": ("one", "scram-sha-256")})
+    new.sql("alter role app password 'one'")   # the same word, another salt
+    c = door.connect("app", password="one")
+    answer = door.warm()
+    assert not answer["ok"] and "holds another password" in answer["failed"][0]["why"]
+    assert value(c, "select 1") == 1
+
+
+def test_a_userlist_lets_in_where_pg_authid_is_not_read(guarded, tmp_path):
+    (tmp_path / "door").mkdir()
+    (tmp_path / "door" / "users.txt").write_text('"app" "open sesame" ; in clear\n')
+    _, _, door = guarded({"app": ("open sesame", "scram-sha-256")}, extra="    door_users: users.txt\n")
+    c = door.connect("app", password="open sesame")
+    assert move(door)["moved"] == 1
+    assert value(c, "select current_database()") == "shop_new"
+    with pytest.raises(psycopg2.OperationalError):
+        door.connect("app", password="wrong")
