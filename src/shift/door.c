@@ -110,6 +110,15 @@ static void read_trust(struct door *door)
             door->trust_count++;
 }
 
+char *door_path(const struct door *door, const char *path)
+{
+    const char *slash = strrchr(door->config->path, '/');
+
+    if (path == NULL || path[0] == '/' || slash == NULL)
+        return mem_dup(path);
+    return mem_format("%.*s/%s", (int)(slash - door->config->path), door->config->path, path);
+}
+
 static int thread_count(const struct config *c)
 {
     long cores = c->limits.door_threads > 0 ? c->limits.door_threads : sysconf(_SC_NPROCESSORS_ONLN);
@@ -127,6 +136,7 @@ static enum err make(struct door *door, struct fault *f)
         if (door_side_resolve(&door->sides[i], &away) != ERR_OK)
             log_fault(LOG_WARN, door->name, &away);
     read_trust(door);
+    TRY(door_tls_init(door, f));
     door->worker_count = thread_count(door->config);
     for (int i = 0; i < door->worker_count; i++) {
         door->workers[i].door = door;
@@ -188,6 +198,7 @@ int door_main(const struct config *c, const char *state_dir, const char *store, 
     control_close(door);
     verifiers_free(door);
     door_types_free(door);
+    door_tls_fini(door);
     door_sides_fini(door->sides);
     free(door->trust);
     free(door->name);

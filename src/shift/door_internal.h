@@ -11,6 +11,10 @@
  *   door_settle.c     leat.authority on both sides: the view at the start, and settling without the pilot
  *   door_verifiers.c  what is known of users: pg_authid or a file
  *   door_sides.c      the two servers: addresses, names, TLS
+ *   door_login.c      who a client is, and how a server is shown that it is that one
+ *   door_types.c      the map of both sides' types
+ *   door_tls.c        TLS toward clients
+ *   door_status.c     what it says of itself
  *
  * Threads: a session, its conns and backends belong to one worker. What crosses threads: orders (under worker->lock), atomics, and
  * the verifiers (under their own lock).
@@ -145,6 +149,7 @@ struct session {
     bool rebuild_wanted;   /* as soon as its other connection is ready */
     bool stopped;          /* client.kept begins with a message that waits for the boundary */
     bool unnamed_large;    /* the unnamed statement is there, and was too large to be kept */
+    bool direct_tls;       /* from the first byte on: then ALPN must name the protocol */
     bool scanning;         /* what is left of the client's message is text to be looked at */
     bool dropping;         /* what is left of the client's message goes nowhere */
     bool came_ready;       /* within one read of the server */
@@ -271,6 +276,14 @@ struct door {
     struct type_map *maps[DOOR_MOST_MAPS];
     int map_count;
 };
+
+/* --- door_tls.c --- */
+MUST_USE enum err door_tls_init(struct door *door, struct fault *f);
+void door_tls_fini(struct door *door);
+/* Whether both agreed by ALPN to speak PostgreSQL's protocol. */
+bool door_tls_names_us(const SSL *tls);
+/* A path of leat.yaml: a relative one is from its folder. NULL stays NULL. */
+char *door_path(const struct door *door, const char *path);
 
 /* --- door_worker.c --- */
 MUST_USE enum err worker_start(struct worker *w, struct fault *f);

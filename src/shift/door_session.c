@@ -362,6 +362,7 @@ static void read_first(struct session *s)
         s->client.tls = SSL_new(s->worker->door->client_tls);
         ENSURE(s->client.tls != NULL);
         SSL_set_fd(s->client.tls, s->client.fd);
+        s->direct_tls = true;
         s->stage = SESSION_TLS;
         session_event(s, EPOLLIN);
         return;
@@ -378,6 +379,10 @@ static void shake_hands(struct session *s)
     int got = SSL_accept(s->client.tls);
     int why;
 
+    if (got == 1 && s->direct_tls && !door_tls_names_us(s->client.tls)) {
+        session_end(s);
+        return;
+    }
     if (got == 1) {
         s->client.wants_write = false;
         s->stage = SESSION_FIRST;

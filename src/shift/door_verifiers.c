@@ -186,16 +186,6 @@ const uint8_t *verifiers_secret(const struct verifiers *v)
     return v->secret;
 }
 
-/* A relative path is one from the folder of leat.yaml. */
-static char *from_config(const struct door *door, const char *path)
-{
-    const char *slash = strrchr(door->config->path, '/');
-
-    if (path[0] == '/' || slash == NULL)
-        return mem_dup(path);
-    return mem_format("%.*s/%s", (int)(slash - door->config->path), door->config->path, path);
-}
-
 enum err verifiers_start(struct door *door, struct fault *f)
 {
     struct verifiers *v = mem_alloc(sizeof *v);
@@ -207,7 +197,7 @@ enum err verifiers_start(struct door *door, struct fault *f)
     (void)mlock(v->secret, sizeof v->secret);
     world_random(v->secret, sizeof v->secret);
     if (door->store->door_users != NULL) {
-        AUTO_CHARS *path = from_config(door, door->store->door_users);
+        AUTO_CHARS *path = door_path(door, door->store->door_users);
         TRY(users_load(path, &v->file, f));
     } else {
         v->wanted = true;

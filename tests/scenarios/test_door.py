@@ -1,5 +1,7 @@
 """The SQL door: what passes through it, and what becomes of sessions when they are held, moved and released."""
 import os
+import ssl
+import struct
 import subprocess
 import threading
 
@@ -421,3 +423,59 @@ def test_a_userlist_lets_in_where_pg_authid_is_not_read(guarded, tmp_path):
     assert value(c, "select current_database()") == "shop_new"
     with pytest.raises(psycopg2.OperationalError):
         door.connect("app", password="wrong")
+
+
+# ---- TLS ---------------------------------------------------------------------------------------------------------
+
+def certificate(folder, name="localhost"):
+    """door.crt and door.key, signed by itself."""
+    folder.mkdir(parents=True, exist_ok=True)
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name}",
+                    "-keyout", folder / "door.key", "-out", folder / "door.crt"], check=True, capture_output=True)
+    return folder / "door.crt", folder / "door.key"
+
+
+def test_tls_on_both_legs(server, tmp_path):
+    crt, key = certificate(tmp_path / "door")
+    old, new = server(15, "old", start=False), server(17, "new", start=False)
+    for one in (old, new):
+        one._write("server.crt", crt.read_text())
+        one._write("server.key", key.read_text())
+        (one.data / "server.key").chmod(0o600)
+        one.configure(ssl="on")
+        one.start()
+        one.set_hba(["hostssl all all 127.0.0.1/32 trust", "hostnossl all all 127.0.0.1/32 reject"])
+    source, target = (f"postgresql://postgres@localhost:{one.port}/{db}?sslmode=verify-full&sslrootcert={crt}" for one, db in ((old, "shop"), (new, "shop_new")))
+    old.createdb("shop"), new.createdb("shop_new")
+    make_authority(old, new, "shop", "shop_new")
+    tls = "    door_tls: {cert: ./door.crt, key: ./door.key, require: yes}\n"
+    with Door(tmp_path / "door", source, target, extra=tls, database="shop") as door:
+        c = door.connect(sslmode="verify-full", sslrootcert=str(crt), host="localhost", hostaddr="127.0.0.1")
+        assert len(value(c, "select repeat('y', 5000000)")) == 5000000
+        assert value(c, "select ssl from pg_stat_ssl where pid = pg_backend_pid()") is True
+        assert move(door)["moved"] == 1
+        assert value(c, "select current_database()") == "shop_new"
+        assert value(c, "select length(%s)", ("z" * 3000000,)) == 3000000
+        with pytest.raises(psycopg2.OperationalError) as e:
+            door.connect(sslmode="disable")
+        assert "asks for TLS" in str(e.value)
+        assert direct_tls(door, crt, ["postgresql"]) == b"R"
+        assert direct_tls(door, crt, None) == b""
+
+
+def direct_tls(door, crt, protocols):
+    """The first byte of the answer to a session begun in TLS from the first byte on (as 17 does)."""
+    context = ssl.create_default_context(cafile=str(crt))
+    if protocols:
+        context.set_alpn_protocols(protocols)
+    try:
+        with context.wrap_socket(door.raw(), server_hostname="localhost") as s:
+            s.sendall(startup_packet(user="postgres", database="shop"))
+            return s.recv(1)
+    except (ssl.SSLError, ConnectionError):
+        return b""
+
+
+def startup_packet(**params):
+    body = struct.pack("!I", 196608) + b"".join(k.encode() + b"\0" + v.encode() + b"\0" for k, v in params.items()) + b"\0"
+    return struct.pack("!I", len(body) + 4) + body
