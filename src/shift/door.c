@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
-#include "shift/door_internal.h"
+#include "shift/door_verifiers.h"
 
 #define TURN_MS 500
 
@@ -110,6 +110,15 @@ static void read_trust(struct door *door)
             door->trust_count++;
 }
 
+char *door_path(const struct door *door, const char *path)
+{
+    const char *slash = strrchr(door->config->path, '/');
+
+    if (path == NULL || path[0] == '/' || slash == NULL)
+        return mem_dup(path);
+    return mem_format("%.*s/%s", (int)(slash - door->config->path), door->config->path, path);
+}
+
 static int thread_count(const struct config *c)
 {
     long cores = c->limits.door_threads > 0 ? c->limits.door_threads : sysconf(_SC_NPROCESSORS_ONLN);
@@ -127,6 +136,7 @@ static enum err make(struct door *door, struct fault *f)
         if (door_side_resolve(&door->sides[i], &away) != ERR_OK)
             log_fault(LOG_WARN, door->name, &away);
     read_trust(door);
+    TRY(door_tls_init(door, f));
     door->worker_count = thread_count(door->config);
     for (int i = 0; i < door->worker_count; i++) {
         door->workers[i].door = door;
@@ -142,11 +152,13 @@ static enum err make(struct door *door, struct fault *f)
 static enum err work(struct door *door, struct fault *f)
 {
     TRY(make(door, f));
+    TRY(verifiers_start(door, f));
     for (int i = 0; i < door->worker_count; i++)
         TRY(worker_start(&door->workers[i], f));
     log_line(LOG_INFO, door->name, "listens at %s, %d threads", door->store->door[door->nth], door->worker_count);
     while (!atomic_load(&asked_to_stop) && control_turn(door, TURN_MS))
         ;
+    verifiers_stop(door);
     for (int i = 0; i < door->worker_count; i++) {
         struct order *stop = mem_alloc(sizeof *stop);
         stop->kind = ORDER_STOP;
@@ -184,6 +196,9 @@ int door_main(const struct config *c, const char *state_dir, const char *store, 
     if (err != ERR_OK)
         log_fault(LOG_ERROR, door->name, f);
     control_close(door);
+    verifiers_free(door);
+    door_types_free(door);
+    door_tls_fini(door);
     door_sides_fini(door->sides);
     free(door->trust);
     free(door->name);

@@ -339,7 +339,8 @@ static void on_error(struct backend *b, const char *body, size_t n, const char *
     const char *state = pgwire_error_field(body, n, 'C');
     const char *message = pgwire_error_field(body, n, 'M');
 
-    b->talk.errors++;
+    if (b->talk.errors++ == 0)
+        b->talk.error_left = b->talk.ready_left;
     if (b->talk.error.len == 0)
         buf_addf(&b->talk.error, "%s: %s", state != NULL ? state : "?", message != NULL ? message : "?");
     if (b->stage == BACKEND_LOGIN && b->error.len == 0)
@@ -348,15 +349,8 @@ static void on_error(struct backend *b, const char *body, size_t n, const char *
 
 static void on_row(struct backend *b, const char *body, size_t n)
 {
-    uint32_t len;
-
     buf_clear(&b->talk.row);
-    if (n < 6)
-        return;
-    memcpy(&len, body + 2, sizeof len);
-    len = ntohl(len);
-    if (len <= n - 6)
-        buf_add(&b->talk.row, body + 6, len);
+    buf_add(&b->talk.row, body, n);
 }
 
 static void on_heard(struct backend *b, const char *whole, size_t total)
@@ -437,6 +431,10 @@ static void on_ready(struct backend *b)
         return;
     b->talk.ready_left = 0;
     b->talk.done(s, b);
+    if (s->stage != SESSION_GONE && b->talk.ready_left == 0) {
+        buf_fini(&b->talk.row);
+        buf_fini(&b->talk.error);
+    }
     if (s->stage != SESSION_LIVE || b != s->server || b->stage != BACKEND_READY)
         return;
     hold_look(s); /* a new attempt may have begun meanwhile */
@@ -492,6 +490,7 @@ void backend_talk(struct backend *b, const struct buf *out, int ready, void (*do
     buf_fini(&b->talk.row);
     buf_fini(&b->talk.error);
     b->talk.errors = 0;
+    b->talk.error_left = 0;
     b->talk.ready_left = ready;
     b->talk.done = done;
     (void)say(b, out);

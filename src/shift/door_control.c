@@ -263,9 +263,12 @@ static bool read_side(const json_t *request, enum side *ret)
 static json_t *do_warm(struct control *c, int peer, const json_t *request)
 {
     struct order order = {.kind = ORDER_WARM};
+    struct fault f = {0};
 
     if (!read_side(request, &order.side) || (int)order.side == atomic_load(&c->door->side))
         return control_no("\"side\" names the side that does not serve now: source or target");
+    if (door_types_load(c->door, &f) != ERR_OK)
+        return control_no(f.why);
     begin(c, peer, DO_WARM, request);
     control_order(c->door, &order);
     return NULL;

@@ -306,11 +306,17 @@ static void release(struct worker *w, enum side side)
 
 static void warm(struct worker *w, enum side side)
 {
+    struct session *next;
+
     w->warming = true;
     w->warm_side = side;
-    for (struct session *s = w->sessions; s != NULL; s = s->next)
-        if (s->server != NULL && s->server->side != side)
-            want_warm(s);
+    for (struct session *s = w->sessions; s != NULL; s = next) {
+        next = s->next;
+        if (s->server == NULL || s->server->side == side)
+            continue;
+        want_warm(s);
+        move_survey(s);
+    }
     warm_some(w);
 }
 

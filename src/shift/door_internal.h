@@ -11,6 +11,10 @@
  *   door_settle.c     leat.authority on both sides: the view at the start, and settling without the pilot
  *   door_verifiers.c  what is known of users: pg_authid or a file
  *   door_sides.c      the two servers: addresses, names, TLS
+ *   door_login.c      who a client is, and how a server is shown that it is that one
+ *   door_types.c      the map of both sides' types
+ *   door_tls.c        TLS toward clients
+ *   door_status.c     what it says of itself
  *
  * Threads: a session, its conns and backends belong to one worker. What crosses threads: orders (under worker->lock), atomics, and
  * the verifiers (under their own lock).
@@ -33,7 +37,10 @@
 #include "base/mem.h"
 #include "config/config.h"
 #include "shift/conn.h"
+#include "shift/inspect.h"
+#include "shift/notes.h"
 #include "shift/track.h"
+#include "shift/type_map.h"
 #include "store/postgres/pg.h"
 #include "wire/pgwire.h"
 
@@ -44,6 +51,7 @@
 #define DOOR_LOGIN_US 60000000
 #define DOOR_CONNECT_US 30000000
 #define DOOR_MOST_KEY 256
+#define DOOR_MOST_MAPS 64 /* of types, kept; no more are made after */
 
 /* --- sides --- */
 
@@ -81,9 +89,10 @@ struct backend;
 /* The door talks itself: until so many ReadyForQuery came. */
 struct script {
     int ready_left;
-    struct buf row;    /* the first column of the last row */
+    struct buf row;    /* the body of the last row */
     struct buf error;  /* the first error: "SQLSTATE: message" */
     int errors;
+    int error_left;    /* what ready_left was at the first */
     void (*done)(struct session *s, struct backend *b); /* it is the caller's again then: NULL in the backend */
 };
 
@@ -99,7 +108,7 @@ struct backend {
     uint32_t pid;
     char key[DOOR_MOST_KEY];
     uint32_t key_len;
-    struct scram_client *scram;
+    struct scram_client *scram; /* while it logs in */
     struct buf params;      /* name NUL value NUL ...: what it reported */
     struct buf error;       /* the ErrorResponse with which it refused; whole */
     struct buf heard;       /* whole messages for the client, which come before it is `server` */
@@ -140,6 +149,8 @@ struct session {
     bool rebuild_wanted;   /* as soon as its other connection is ready */
     bool stopped;          /* client.kept begins with a message that waits for the boundary */
     bool unnamed_large;    /* the unnamed statement is there, and was too large to be kept */
+    bool direct_tls;       /* from the first byte on: then ALPN must name the protocol */
+    bool scanning;         /* what is left of the client's message is text to be looked at */
     bool dropping;         /* what is left of the client's message goes nowhere */
     bool came_ready;       /* within one read of the server */
     bool swallow;          /* its held request was cancelled: dropped up to its Sync */
@@ -153,8 +164,10 @@ struct session {
     struct buf told;       /* ParameterStatus the client was told: name NUL value NUL ... */
     struct buf unnamed;    /* the last Parse of the unnamed statement, whole; empty: none */
     struct login *login;   /* until it is let in */
-    struct secret *secret; /* what opens a server in its name; NULL: nothing is needed */
-    struct session_notes *notes; /* what its texts showed; NULL: nothing */
+    struct secret *secret; /* what opens a server in its name; NULL: there is none */
+    struct session_notes notes; /* what its texts showed */
+    enum side born;        /* where it first came: the numbers of types its client knows */
+    struct arena *arena;   /* of state; NULL: there is none */
     struct session_state *state; /* as inspected, for the rebuild */
     struct sockaddr_storage peer;
     char why[160];         /* why its move failed, or cannot be */
@@ -259,7 +272,18 @@ struct door {
     int kick_fd;             /* an eventfd of the control thread: something may be complete */
     struct control *control;
     char database[64];       /* what clients call it */
+    struct type_map *_Atomic types; /* NULL: not known yet, nothing is mapped */
+    struct type_map *maps[DOOR_MOST_MAPS];
+    int map_count;
 };
+
+/* --- door_tls.c --- */
+MUST_USE enum err door_tls_init(struct door *door, struct fault *f);
+void door_tls_fini(struct door *door);
+/* Whether both agreed by ALPN to speak PostgreSQL's protocol. */
+bool door_tls_names_us(const SSL *tls);
+/* A path of leat.yaml: a relative one is from its folder. NULL stays NULL. */
+char *door_path(const struct door *door, const char *path);
 
 /* --- door_worker.c --- */
 MUST_USE enum err worker_start(struct worker *w, struct fault *f);
@@ -296,6 +320,7 @@ void login_begin(struct session *s);
 /* One whole message of type 'p'. */
 void login_answer(struct session *s, const char *body, size_t n);
 void login_free(struct session *s);
+void login_forget(struct session *s); /* its secret, too */
 void login_backend_free(struct backend *b);
 /* What a server asks for. False: it cannot be given; b->error says why. */
 bool login_toward(struct backend *b, uint32_t code, const char *body, size_t n);
@@ -362,6 +387,15 @@ void move_rebuilt(struct session *s, const char *why);
 /* Its last notifications are fetched, then `other` becomes its server. */
 void move_collect(struct session *s);
 void move_forget(struct session *s);
+/* Looks, where it stands at a boundary, whether it could move. */
+void move_survey(struct session *s);
+
+/* --- door_types.c --- */
+/* By the main thread. */
+MUST_USE enum err door_types_load(struct door *door, struct fault *f);
+void door_types_free(struct door *door);
+struct type_way door_types_way(struct door *door, enum side from); /* to the other one */
+struct type_way door_types_way_between(struct door *door, enum side from, enum side to);
 
 /* --- door_control.c --- */
 struct control;

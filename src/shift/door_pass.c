@@ -47,6 +47,19 @@ static void on_parse(struct session *s, const char *whole, size_t total, size_t 
     s->unnamed_large = false;
 }
 
+/* Where the text begins: behind the name of a Parse. */
+static void scan(struct session *s, char type, const char *whole, size_t total, size_t have)
+{
+    const char *text = whole + PGWIRE_HEADER;
+    size_t n = have - PGWIRE_HEADER;
+    size_t name = type == 'P' ? strnlen(text, n) + 1 : 0;
+
+    if (have <= PGWIRE_HEADER || name >= n)
+        return;
+    session_notes_text(&s->notes, text + name, n - name, name > 1 ? SESSION_TEXT_PREPARED : SESSION_TEXT_ONCE);
+    s->scanning = have < total;
+}
+
 static void forget_unnamed(struct session *s)
 {
     buf_clear(&s->unnamed);
@@ -59,9 +72,11 @@ static void note_client(struct session *s, char type, const char *whole, size_t 
     switch (type) {
     case 'P':
         on_parse(s, whole, total, have);
+        scan(s, type, whole, total, have);
         break;
     case 'Q':
         forget_unnamed(s);
+        scan(s, type, whole, total, have);
         break;
     case 'C':
         if (have >= PGWIRE_HEADER + 2 && whole[PGWIRE_HEADER] == 'S' && whole[PGWIRE_HEADER + 1] == '\0')
@@ -129,6 +144,8 @@ static enum verdict take_client(struct session *s, const char *p, size_t n, size
 
         if (client->left > 0) {
             size_t take = have < client->left ? have : client->left;
+            if (s->scanning) /* a text larger than what is gathered: in the pieces it comes in */
+                session_notes_text(&s->notes, p + at, take, SESSION_TEXT_PREPARED);
             client->left -= (uint32_t)take;
             at += take;
             if (s->dropping)
@@ -136,6 +153,7 @@ static enum verdict take_client(struct session *s, const char *p, size_t n, size
             continue;
         }
         s->dropping = false;
+        s->scanning = false;
         seen = pgwire_frame(PGWIRE_CLIENT, p + at, have, &type, &total);
         if (seen == PGWIRE_WRONG)
             verdict = BAD;
@@ -232,6 +250,8 @@ static bool server_whole(char type)
 static void on_ready(struct session *s, const char *whole)
 {
     track_server(&s->track, 'Z', whole[PGWIRE_HEADER]);
+    if (whole[PGWIRE_HEADER] == 'I')
+        session_notes_idle(&s->notes);
     s->came_ready = true;
 }
 

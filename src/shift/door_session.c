@@ -92,12 +92,13 @@ void session_free(struct session *s)
     for (size_t i = 0; s->again && i < w->again_count; i++)
         if (w->again[i] == s)
             w->again[i--] = w->again[--w->again_count];
-    login_free(s);
+    login_forget(s);
     free(s->user);
     free(s->application);
     buf_fini(&s->startup);
     buf_fini(&s->told);
     buf_fini(&s->unnamed);
+    session_notes_fini(&s->notes);
     free(s);
 }
 
@@ -361,6 +362,7 @@ static void read_first(struct session *s)
         s->client.tls = SSL_new(s->worker->door->client_tls);
         ENSURE(s->client.tls != NULL);
         SSL_set_fd(s->client.tls, s->client.fd);
+        s->direct_tls = true;
         s->stage = SESSION_TLS;
         session_event(s, EPOLLIN);
         return;
@@ -377,6 +379,10 @@ static void shake_hands(struct session *s)
     int got = SSL_accept(s->client.tls);
     int why;
 
+    if (got == 1 && s->direct_tls && !door_tls_names_us(s->client.tls)) {
+        session_end(s);
+        return;
+    }
     if (got == 1) {
         s->client.wants_write = false;
         s->stage = SESSION_FIRST;
@@ -515,7 +521,8 @@ void session_connect(struct session *s)
     s->stage = SESSION_CONNECTING;
     s->since_us = s->worker->now_us;
     hold_new(s);
-    backend_open(s, (enum side)atomic_load(&s->worker->door->side));
+    s->born = (enum side)atomic_load(&s->worker->door->side);
+    backend_open(s, s->born);
 }
 
 void session_greet(struct session *s)

@@ -6,7 +6,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #define NAME_MOST 127 /* bytes of a custom setting's name, both parts */
 
@@ -34,9 +33,15 @@ static const char *word_end(const char *at, const char *end)
     return at;
 }
 
-static bool is_word(const char *at, size_t len, const char *word)
+/* `word` is in lower case, of letters and '_'. Most words differ in the first or second letter: no call is worth it. */
+static inline __attribute__((always_inline)) bool is_word(const char *at, size_t len, const char *word)
 {
-    return strlen(word) == len && strncasecmp(at, word, len) == 0;
+    if (len != strlen(word))
+        return false;
+    for (size_t i = 0; i < len; i++)
+        if ((at[i] | 0x20) != (word[i] | 0x20))
+            return false;
+    return true;
 }
 
 static const char *skip_blanks(const char *at, const char *end)

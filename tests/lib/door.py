@@ -74,11 +74,11 @@ class Control:
 
 
 class Door:
-    def __init__(self, folder, source, target, trust='["127.0.0.0/8"]', extra="", nth=0, env=None, limits=""):
+    def __init__(self, folder, source, target, trust='["127.0.0.0/8"]', extra="", nth=0, env=None, limits="", database=None):
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.state, self.port, self.nth = self.folder / ".leat", _free_port(), nth
-        self.database = source.rsplit("/", 1)[1]
+        self.database = database or source.rsplit("/", 1)[1]
         self.config = self.folder / "leat.yaml"
         self.config.write_text(f"migration: test\nstores:\n  shop:\n    source: {json.dumps(source)}\n    target: {json.dumps(target)}\n"
                                f"    door: 127.0.0.1:{self.port}\n    door_trust: {trust}\n{extra}{limits}")
@@ -105,7 +105,7 @@ class Door:
         return Control(self.state / "run" / f"shop.door.{self.nth}.sock")
 
     def connect(self, user="postgres", autocommit=True, **options):
-        c = psycopg2.connect(host="127.0.0.1", port=self.port, dbname=self.database, user=user, connect_timeout=20, **options)
+        c = psycopg2.connect(**{"host": "127.0.0.1", "port": self.port, "dbname": self.database, "user": user, "connect_timeout": 20, **options})
         c.autocommit = autocommit
         return c
 

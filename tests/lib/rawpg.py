@@ -1,4 +1,4 @@
-"""rawpg — PostgreSQL's protocol by hand, message by message: for what no driver would send. Trust only, over TCP."""
+"""rawpg — PostgreSQL's protocol by hand, message by message: for what no driver would send. Trust, or SCRAM by a shift.Key; over TCP."""
 import socket
 import struct
 
@@ -58,13 +58,29 @@ def columns(body):
 
 
 class Raw:
-    def __init__(self, port, user="postgres", db="postgres", host="127.0.0.1", **startup):
+    def __init__(self, port, user="postgres", db="postgres", host="127.0.0.1", login=None, **startup):
         self.sock = socket.create_connection((host, port), timeout=20)
         self.data = b""
         words = {"user": user, "database": db, **startup}
         body = struct.pack("!I", 196608) + b"".join(f"{k}\0{v}\0".encode() for k, v in words.items()) + b"\0"
         self.sock.sendall(struct.pack("!I", len(body) + 4) + body)
+        if login is not None:
+            self._log_in(login)
         self.ready()
+
+    def _log_in(self, login):
+        self._request(10)
+        self.sock.sendall(message(b"p", b"SCRAM-SHA-256\0" + struct.pack("!I", len(login.first)) + login.first))
+        self.sock.sendall(message(b"p", login.next(self._request(11))))
+        login.final(self._request(12))
+
+    def _request(self, code):
+        """The rest of an Authentication message of this code."""
+        kind, body = self.read()
+        if kind == b"E":
+            raise Refused(body)
+        assert kind == b"R" and body[:4] == struct.pack("!I", code), (kind, body)
+        return body[4:]
 
     def close(self):
         self.sock.close()

@@ -9,11 +9,14 @@ _lib = ctypes.CDLL(str(TREE / "build" / "tests" / "libshift_shim.so"))
 _out, _size, _bytes = ctypes.POINTER(ctypes.c_char_p), ctypes.c_size_t, ctypes.c_char_p
 _lib.shim_why.restype = _bytes
 for _name, _args in {"inspect": [_bytes, ctypes.c_int], "unmovable": [_bytes, _size], "differs": [_bytes, _size, _bytes, _size],
+                     "scram_first": [_bytes, _bytes], "scram_next": [_bytes, _size],
                      "rebuild": [_bytes, _size, _bytes, _bytes, _size, ctypes.c_int]}.items():
     getattr(_lib, "shim_" + _name).argtypes = [*_args, ctypes.POINTER(ctypes.c_void_p)]
     getattr(_lib, "shim_" + _name).restype = ctypes.c_long
 _lib.shim_map.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.POINTER(ctypes.c_uint32), ctypes.POINTER(ctypes.c_uint16), _size, ctypes.c_void_p, _size]
 _lib.shim_map.restype = ctypes.c_long
+_lib.shim_scram_final.argtypes = [_bytes, _size]
+_lib.shim_scram_final.restype = ctypes.c_long
 
 
 class Unmovable(Exception):
@@ -26,6 +29,20 @@ def _call(name, *args):
     if n < 0:
         raise Unmovable(_lib.shim_why().decode())
     return ctypes.string_at(out.value, n) if out.value else None
+
+
+class Key:
+    """What a client's proof left us: logs in where the same verifier is held. For Raw(login=…)."""
+
+    def __init__(self, verifier, password):
+        self.first = _call("scram_first", verifier.encode(), password.encode())
+
+    def next(self, server_first):
+        return _call("scram_next", server_first, len(server_first))
+
+    def final(self, server_final):
+        if _lib.shim_scram_final(server_final, len(server_final)) != 0:
+            raise Unmovable(_lib.shim_why().decode())
 
 
 def ask(raw, customs=(), locks=True):

@@ -7,6 +7,7 @@
 #include "shift/inspect.h"
 #include "shift/notes.h"
 #include "shift/rebuild.h"
+#include "wire/scram.h"
 
 long shim_inspect(const char *customs, int locks, const char **ret);
 long shim_unmovable(const char *json, size_t len, const char **ret);
@@ -17,6 +18,9 @@ long shim_map(int what, int from, const uint32_t *types, const uint16_t *formats
 int shim_types_add(int side, const char *oid, const char *name, const char *kind, const char *parts);
 int shim_types_seal(void);
 void shim_types_none(void);
+long shim_scram_first(const char *verifier, const char *password, const char **ret);
+long shim_scram_next(const char *server_first, size_t len, const char **ret);
+long shim_scram_final(const char *server_final, size_t len);
 const char *shim_why(void);
 
 static struct arena *arena;
@@ -151,4 +155,55 @@ long shim_map(int what, int from, const uint32_t *types, const uint16_t *formats
         break;
     }
     return err == ERR_OK ? 0 : -1;
+}
+
+/* --- SCRAM: a client that knows the password comes to us with it; with what its proof gave we go to a server --- */
+
+static struct scram_client *toward;
+
+static enum err key_of(const struct scram_verifier *v, const char *password, uint8_t key[SCRAM_KEY])
+{
+    static const uint8_t secret[SCRAM_SECRET];
+    AUTO(scram_client) *c = scram_client_new_password(password, NULL);
+    AUTO(scram_server) *s = scram_server_new(v, "app", secret, NULL);
+    AUTO_BUF first = {0};
+    AUTO_BUF challenge = {0};
+    AUTO_BUF proof = {0};
+    AUTO_BUF last = {0};
+
+    scram_client_first(c, &first);
+    TRY(scram_server_first(s, first.data, first.len, &challenge, &fault));
+    TRY(scram_client_next(c, challenge.data, challenge.len, &proof, &fault));
+    TRY(scram_server_final(s, proof.data, proof.len, &last, key, &fault));
+    return scram_client_final(c, last.data, last.len, &fault);
+}
+
+long shim_scram_first(const char *verifier, const char *password, const char **ret)
+{
+    struct scram_verifier v;
+    uint8_t key[SCRAM_KEY];
+
+    begin();
+    if (!scram_verifier_parse(verifier, &v) || key_of(&v, password, key) != ERR_OK)
+        return -1;
+    scram_client_free(toward);
+    toward = scram_client_new_key(key, &v, NULL);
+    scram_client_first(toward, &out);
+    *ret = out.data;
+    return (long)out.len;
+}
+
+long shim_scram_next(const char *server_first, size_t len, const char **ret)
+{
+    begin();
+    if (scram_client_next(toward, server_first, len, &out, &fault) != ERR_OK)
+        return -1;
+    *ret = out.data;
+    return (long)out.len;
+}
+
+long shim_scram_final(const char *server_final, size_t len)
+{
+    begin();
+    return scram_client_final(toward, server_final, len, &fault) == ERR_OK ? 0 : -1;
 }

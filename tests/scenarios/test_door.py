@@ -1,11 +1,18 @@
 """The SQL door: what passes through it, and what becomes of sessions when they are held, moved and released."""
+import os
+import ssl
+import struct
+import subprocess
 import threading
 
 import psycopg2
 import pytest
 
 from door import Door, decide, make_authority
+from servers import bin_dir
 from wait import wait_for
+
+PGBENCH = str(bin_dir(15) / "pgbench")
 
 
 @pytest.fixture
@@ -228,3 +235,247 @@ def test_a_session_moves(pair):
     assert value(b, "select current_database()") == "shop_new"
     assert a.server_version // 10000 in (13, 17) and b.get_parameter_status("server_version").startswith("17")
     assert door.status()["view"] == {"epoch": 1, "side": "target"}
+
+
+def move(door, epoch=0, attempt=0):
+    """The whole way to the other side, with nothing decided: the door believes its pilot."""
+    to = "target" if door.status()["view"]["side"] == "source" else "source"
+    warmed = door.warm(side=to)
+    assert warmed["ok"], warmed
+    held = door.hold(epoch=epoch, attempt=attempt)
+    assert held["ok"], held
+    rebuilt = door.rebuild()
+    assert rebuilt["ok"], rebuilt
+    released = door.release(to, epoch + 1)
+    assert released["ok"] and released["failed"] == 0, released
+    return released
+
+
+def test_what_a_session_has_moves_with_it(pair):
+    old, new, door = pair(13, 17)
+    for server, db in ((old, "shop"), (new, "shop_new")):
+        server.sql("create role clerk; create schema side; create table side.t (n int); insert into side.t values (4); grant usage on schema side to clerk; grant select on side.t to clerk", db=db)
+    c = door.connect()
+    value(c, "set search_path = side, public; set statement_timeout = '1234s'; set datestyle = 'German'; set shop.tenant = 'a''b'; set application_name = 'moves'")
+    value(c, "prepare by_sql (int) as select n + $1 from t; set role clerk")
+    value(c, "listen news")
+    assert move(door)["moved"] == 1
+    assert value(c, "select current_database()") == "shop_new"
+    assert value(c, "execute by_sql(3)") == 7
+    assert value(c, "show statement_timeout") == "1234s"
+    assert value(c, "show shop.tenant") == "a'b"
+    assert value(c, "select current_user::text") == "clerk"
+    assert value(c, "select date '2026-02-01'::text") == "01.02.2026"
+    assert value(c, "show application_name") == "moves"
+    new.sql("notify news, 'here'", db="shop_new")
+    wait_for(lambda: value(c, "select 1") and c.notifies, 10, "the notification")
+    assert c.notifies[0].payload == "here"
+
+
+def test_a_notification_of_the_last_moment_is_not_lost(pair):
+    old, _, door = pair()
+    c = door.connect()
+    value(c, "listen news")
+    assert door.warm()["ok"] and door.hold()["ok"] and door.rebuild()["ok"]
+    old.sql("notify news, 'last'", db="shop")
+    assert door.release("target", 1)["moved"] == 1
+    assert value(c, "select current_database()") == "shop_new"
+    assert [n.payload for n in c.notifies] == ["last"]
+
+
+@pytest.mark.parametrize("makes, why, ends", [
+    ("create temp table scratch (n int)", "temporary", "drop table scratch"),
+    ("select pg_advisory_lock(77)", "advisory", "select pg_advisory_unlock(77)"),
+])
+def test_what_cannot_move_is_named_and_waited_for(pair, makes, why, ends):
+    _, _, door = pair()
+    c = door.connect(application_name="stuck")
+    value(c, makes)
+    assert door.warm()["ok"]
+    named = wait_for(lambda: door.status()["unmovable"], 10, "the session to be named")
+    assert named[0]["application"] == "stuck" and why in named[0]["why"]
+    door.control.send(do="hold", epoch=0, attempt=0, deadline_ms=20000)
+    door.wait_phase("holding")
+    value(c, ends)   # it goes on, and becomes movable
+    assert door.control.receive()["ok"]
+    assert door.rebuild()["ok"] and door.release("target", 1)["moved"] == 1
+    assert value(c, "select current_database()") == "shop_new"
+
+
+def test_what_cannot_move_is_ended_where_that_is_wanted(pair):
+    _, _, door = pair(extra="    door_unmovable: terminate\n")
+    c = door.connect()
+    value(c, "create temp table scratch (n int)")
+    assert move(door)["moved"] == 0
+    words = os.read(c.fileno(), 4096)   # libpq throws them away when it is idle
+    assert b"57P01" in words and b"cannot be moved" in words
+
+
+def test_a_statement_that_the_other_side_refuses_keeps_all_here(pair):
+    old, _, door = pair()
+    old.sql("create table only_here (n int)", db="shop")
+    c = door.connect(application_name="refused")
+    value(c, "prepare q as select n from only_here")
+    assert door.warm()["ok"] and door.hold()["ok"]
+    answer = door.rebuild()
+    assert not answer["ok"] and answer["why"][0]["application"] == "refused" and "only_here" in answer["why"][0]["why"]
+    assert door.release("source", 0)["ok"]
+    assert value(c, "select current_database()") == "shop"
+
+
+def test_there_and_back_under_load(pair):
+    """pgbench in every mode, while its sessions move ten times; not one failed transaction."""
+    old, new, door = pair(15, 17)
+    for server, db in ((old, "shop"), (new, "shop_new")):
+        run_pgbench(server.dsn(db), "-i", "-q", "-s", "1")
+    loads = [start_pgbench(door, "-S", "-c", "4", "-T", "8", "-M", mode) for mode in ("simple", "extended", "prepared")]
+    wait_for(lambda: door.status()["active"] == 12, 20, "all to be connected")
+    for n in range(10):
+        flip(old, new, n)
+        released = move(door, epoch=n, attempt=0)
+        assert released["moved"] == 12
+    for load in loads:
+        out, _ = load.communicate(timeout=60)
+        assert load.returncode == 0 and "number of failed transactions: 0 " in out, out
+
+
+def flip(old, new, epoch):
+    """Both rows as they stand before switch number `epoch`."""
+    side = ("source", "target")[epoch % 2]
+    for server, db in ((old, "shop"), (new, "shop_new")):
+        server.sql("update leat.authority set epoch = %s, side = %s, attempt = 0", (epoch, side), db=db)
+
+
+def run_pgbench(dsn, *args):
+    subprocess.run([PGBENCH, *args, dsn], check=True, capture_output=True, text=True)
+
+
+def start_pgbench(door, *args):
+    return subprocess.Popen([PGBENCH, "-n", *args, door.dsn()], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+# ---- who comes in ------------------------------------------------------------------------------------------------
+
+@pytest.fixture
+def guarded(server, tmp_path):
+    """Two servers that ask for SCRAM, the same roles on both, and a door that trusts nobody."""
+    made = []
+
+    def make(roles, **kwargs):
+        old, new = server(15, "old", auth="scram"), server(17, "new", auth="scram")
+        for one, db in ((old, "shop"), (new, "shop_new")):
+            one.createdb(db)
+        for name, (password, method) in roles.items():
+            old.sql(f"set password_encryption = '{method}'; create role {name} login password '{password}'")
+            new.sql(f"create role {name} login password '{old.one('select rolpassword from pg_authid where rolname = %s', (name,))}'")
+            if method == "md5":
+                for one, db in ((old, "shop"), (new, "shop_new")):
+                    one.set_hba([f"host all {name} 127.0.0.1/32 md5"])
+        make_authority(old, new, "shop", "shop_new")
+        made.append(Door(tmp_path / "door", old.dsn("shop"), new.dsn("shop_new"), trust="[]", **kwargs))
+        return old, new, made[-1]
+    yield make
+    for one in made:
+        one.close()
+
+
+@pytest.mark.parametrize("method", ["scram-sha-256", "md5"])
+def test_a_password_that_the_door_does_not_know_opens_both_sides(guarded, method):
+    old, new, door = guarded({"app": ("open sesame", method)})
+    c = door.connect("app", password="open sesame")
+    assert value(c, "select current_user || current_database()") == "appshop"
+    assert move(door)["moved"] == 1
+    assert value(c, "select current_user || current_database()") == "appshop_new"
+    for user, password in (("app", "wrong"), ("nobody_here", "open sesame")):
+        with pytest.raises(psycopg2.OperationalError) as e:
+            door.connect(user, password=password)
+        assert f'password authentication failed for user "{user}"' in str(e.value)
+
+
+def test_a_password_changed_on_the_server_is_seen(guarded):
+    old, _, door = guarded({"app": ("one", "scram-sha-256")})
+    value(door.connect("app", password="one"), "select 1")
+    old.sql("alter role app password 'two'")
+
+    def comes_in():
+        try:
+            return value(door.connect("app", password="two"), "select 1")
+        except psycopg2.OperationalError:
+            return None
+    assert wait_for(comes_in, 10, "the new password to be known") == 1
+
+
+def test_another_password_on_the_other_side_is_named_before_anything_moves(guarded):
+    _, new, door = guarded({"app": ("one", "scram-sha-256")})
+    new.sql("alter role app password 'one'")   # the same word, another salt
+    c = door.connect("app", password="one")
+    answer = door.warm()
+    assert not answer["ok"] and "holds another password" in answer["failed"][0]["why"]
+    assert value(c, "select 1") == 1
+
+
+def test_a_userlist_lets_in_where_pg_authid_is_not_read(guarded, tmp_path):
+    (tmp_path / "door").mkdir()
+    (tmp_path / "door" / "users.txt").write_text('"app" "open sesame" ; in clear\n')
+    _, _, door = guarded({"app": ("open sesame", "scram-sha-256")}, extra="    door_users: users.txt\n")
+    c = door.connect("app", password="open sesame")
+    assert move(door)["moved"] == 1
+    assert value(c, "select current_database()") == "shop_new"
+    with pytest.raises(psycopg2.OperationalError):
+        door.connect("app", password="wrong")
+
+
+# ---- TLS ---------------------------------------------------------------------------------------------------------
+
+def certificate(folder, name="localhost"):
+    """door.crt and door.key, signed by itself."""
+    folder.mkdir(parents=True, exist_ok=True)
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name}",
+                    "-keyout", folder / "door.key", "-out", folder / "door.crt"], check=True, capture_output=True)
+    return folder / "door.crt", folder / "door.key"
+
+
+def test_tls_on_both_legs(server, tmp_path):
+    crt, key = certificate(tmp_path / "door")
+    old, new = server(15, "old", start=False), server(17, "new", start=False)
+    for one in (old, new):
+        one._write("server.crt", crt.read_text())
+        one._write("server.key", key.read_text())
+        (one.data / "server.key").chmod(0o600)
+        one.configure(ssl="on")
+        one.start()
+        one.set_hba(["hostssl all all 127.0.0.1/32 trust", "hostnossl all all 127.0.0.1/32 reject"])
+    source, target = (f"postgresql://postgres@localhost:{one.port}/{db}?sslmode=verify-full&sslrootcert={crt}" for one, db in ((old, "shop"), (new, "shop_new")))
+    old.createdb("shop"), new.createdb("shop_new")
+    make_authority(old, new, "shop", "shop_new")
+    tls = "    door_tls: {cert: ./door.crt, key: ./door.key, require: yes}\n"
+    with Door(tmp_path / "door", source, target, extra=tls, database="shop") as door:
+        c = door.connect(sslmode="verify-full", sslrootcert=str(crt), host="localhost", hostaddr="127.0.0.1")
+        assert len(value(c, "select repeat('y', 5000000)")) == 5000000
+        assert value(c, "select ssl from pg_stat_ssl where pid = pg_backend_pid()") is True
+        assert move(door)["moved"] == 1
+        assert value(c, "select current_database()") == "shop_new"
+        assert value(c, "select length(%s)", ("z" * 3000000,)) == 3000000
+        with pytest.raises(psycopg2.OperationalError) as e:
+            door.connect(sslmode="disable")
+        assert "asks for TLS" in str(e.value)
+        assert direct_tls(door, crt, ["postgresql"]) == b"R"
+        assert direct_tls(door, crt, None) == b""
+
+
+def direct_tls(door, crt, protocols):
+    """The first byte of the answer to a session begun in TLS from the first byte on (as 17 does)."""
+    context = ssl.create_default_context(cafile=str(crt))
+    if protocols:
+        context.set_alpn_protocols(protocols)
+    try:
+        with context.wrap_socket(door.raw(), server_hostname="localhost") as s:
+            s.sendall(startup_packet(user="postgres", database="shop"))
+            return s.recv(1)
+    except (ssl.SSLError, ConnectionError):
+        return b""
+
+
+def startup_packet(**params):
+    body = struct.pack("!I", 196608) + b"".join(k.encode() + b"\0" + v.encode() + b"\0" for k, v in params.items()) + b"\0"
+    return struct.pack("!I", len(body) + 4) + body

@@ -144,3 +144,20 @@ def test_differences_are_named(server):
             assert why in shift.differs(shift.ask(a), shift.ask(b)) and why in shift.differs(shift.ask(b), shift.ask(a))
             b.sql(statement)
             assert shift.differs(shift.ask(a), shift.ask(b)) is None
+
+
+@pytest.mark.parametrize("major", [10, 17])
+def test_custom_settings_that_functions_set(server, major):
+    old = server(major, "old")
+    old.sql("""
+        create function f() returns void language plpgsql as $f$ begin perform set_config( 'App.Tenant', 'x', false); set session "app"."user" = 1; set app.c to 'y'; end $f$;
+        create function g() returns text language sql as $f$ select set_config('in.sql', 'x', false) || 'update t set a = b.c' $f$;
+    """)
+    if major >= 14:
+        old.sql("create function h() returns text language sql begin atomic select set_config('in.atomic', 'x', false); end")
+    text = "\n".join(line for line in (shift.TREE / "sql" / "door_customs.sql").read_text().splitlines() if not line.startswith("--"))
+    names = [name for name, in old.sql(text)]
+    assert names == sorted(["app.tenant", "app.user", "app.c", "in.sql"] + (["in.atomic"] if major >= 14 else []))
+    with Raw(old.port) as session:
+        session.sql("select f(), g()")
+        assert {name for name, _ in json.loads(shift.ask(session, names))["customs"]} == {"app.tenant", "app.user", "app.c", "in.sql"}
