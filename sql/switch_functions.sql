@@ -2,7 +2,8 @@
 --   leat.fence()          what the trigger on every table does, on the side without the authority
 --   leat.fence_hold(...)  the gate of this side shuts: part of the transaction that decides (row and fence together)
 --   leat.open_side(...)   this side serves from that epoch on: row and fence in one transaction, safe to be done again
---   leat.abort_attempt()  an attempt ends by compare-and-set: from then on it cannot be decided
+--   leat.abort_attempt()  an attempt ends by compare-and-set: from then on it cannot be decided. It writes in any case: what is read after
+--                         it returned is as durable as its own commit (a decision may be seen before its standby has it; spec/, read-unconfirmed)
 CREATE OR REPLACE FUNCTION leat.fence() RETURNS trigger LANGUAGE plpgsql AS $leat$
 BEGIN
     RAISE EXCEPTION 'leat: %.% takes no writes on this side', TG_TABLE_SCHEMA, TG_TABLE_NAME
@@ -63,11 +64,15 @@ $leat$;
 
 CREATE OR REPLACE FUNCTION leat.abort_attempt(of_migration text, of_store text, of_epoch bigint, of_attempt bigint) RETURNS boolean
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $leat$
+DECLARE
+    a leat.authority;
+    stands boolean;
 BEGIN
     PERFORM set_config('synchronous_commit', 'on', true);
-    UPDATE leat.authority a SET attempt = of_attempt + 1
-        WHERE a.migration = of_migration AND a.store = of_store AND a.epoch = of_epoch AND a.attempt = of_attempt AND a.side = a.here AND a.open;
-    RETURN FOUND;
+    SELECT x.* INTO a FROM leat.authority x WHERE x.migration = of_migration AND x.store = of_store FOR UPDATE;
+    stands := coalesce(a.epoch = of_epoch AND a.attempt = of_attempt AND a.side = a.here AND a.open, false);
+    UPDATE leat.authority x SET attempt = CASE WHEN stands THEN of_attempt + 1 ELSE x.attempt END WHERE x.migration = of_migration AND x.store = of_store;
+    RETURN stands;
 END
 $leat$;
 REVOKE ALL ON FUNCTION leat.fence() FROM PUBLIC;

@@ -160,7 +160,9 @@ static enum err check_obstacles(struct attempt *a, struct fault *f)
 
     TRY(a->ops->switch_obstacles(a->sw, arena, &list, &count, f));
     for (size_t i = 0; i < count; i++)
-        if (list[i].refuses)
+        if (!list[i].refuses)
+            say(a->job, "%s: %s", list[i].what, list[i].why);
+        else
             return fault_set(f, ERR_GATE, "%s: %s%s", list[i].what, list[i].why, count > 1 ? " (and more)" : "");
     return ERR_OK;
 }
@@ -356,12 +358,11 @@ static enum err connect_again(struct attempt *a, struct fault *f)
 static enum err find_out(struct attempt *a, bool *ret_decided, struct fault *f)
 {
     struct switch_row old;
-    struct switch_row new;
     bool aborted;
 
     TRY(connect_again(a, f));
     TRY(a->ops->switch_abort(a->sw, a->epoch, a->attempt, &aborted, f));
-    TRY(a->ops->switch_rows(a->sw, &old, &new, f));
+    TRY(a->ops->switch_confirm(a->sw, &old, f));
     *ret_decided = old.epoch > a->epoch;
     return ERR_OK;
 }
@@ -547,6 +548,9 @@ static enum err settle_one(struct attempt *a, bool *ret_new_serves, int64_t *ret
     *ret_new_serves = new.there && new.names_here && new.open && new.epoch >= old.epoch;
     if (!old.there || old.names_here || old.open || old.epoch != new.epoch + 1)
         return ERR_OK;
+    TRY(a->ops->switch_confirm(a->sw, &old, f));
+    if (old.names_here || old.open || old.epoch != new.epoch + 1)
+        return fault_set(f, ERR_SWITCH_HELD_UP, "the rows change while they are read");
     TRY(open_new(a, old.epoch, f));
     *ret_new_serves = true;
     return release(a, a->new_side, old.epoch, f);

@@ -304,6 +304,8 @@ struct store_ops {
     enum err (*switch_open)(struct store *s, struct store_switch **ret, struct fault *f);
     void (*switch_close)(struct store_switch *w);
     enum err (*switch_rows)(struct store_switch *w, struct switch_row *ret_old, struct switch_row *ret_new, struct fault *f);
+    /* The old side's row, after a synchronous commit of our own there: only so may a decision that was read be acted upon. */
+    enum err (*switch_confirm)(struct store_switch *w, struct switch_row *ret_old, struct fault *f);
     enum err (*switch_obstacles)(struct store_switch *w, struct arena *a, struct switch_obstacle **ret, size_t *ret_count, struct fault *f);
     /* Every relation of the old side locked against writers, in one transaction of the deciding session; ERR_BUSY: not within the deadline, or a
      * relation came in between. The server ends it when we say nothing for deadline_ms. */

@@ -50,3 +50,14 @@ enum err pg_authority_open(struct pg *pg, const struct store *s, int64_t epoch, 
     *ret = PQntuples(r) == 1 && pg_get_bool(r, 0, 0);
     return ERR_OK;
 }
+
+enum err pg_authority_confirm(struct pg *pg, const struct store *s, struct switch_row *ret, struct fault *f)
+{
+    bool ignored;
+
+    TRY(pg_authority_read(pg, s, ret, f));
+    if (!ret->there)
+        return ERR_OK;
+    TRY(pg_authority_act(pg, s, "abort_attempt", ret->epoch, -1, &ignored, f)); /* no attempt has that number: it only writes */
+    return pg_authority_read(pg, s, ret, f);
+}

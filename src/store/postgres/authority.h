@@ -7,6 +7,8 @@
 
 /* ret->there false: this side was never armed for a switch. */
 MUST_USE enum err pg_authority_read(struct pg *pg, const struct store *s, struct switch_row *ret, struct fault *f);
+/* The same, after a synchronous commit of our own on that server: what it says then stays so, if its standbys are synchronous. */
+MUST_USE enum err pg_authority_confirm(struct pg *pg, const struct store *s, struct switch_row *ret, struct fault *f);
 /* function: "decide", "abort_attempt". */
 MUST_USE enum err pg_authority_act(struct pg *pg, const struct store *s, const char *function, int64_t epoch, int64_t attempt, bool *ret, struct fault *f);
 /* The stream's target opens. */

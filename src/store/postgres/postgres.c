@@ -57,6 +57,7 @@ const struct store_ops store_postgres = {
     .switch_open = pg_switch_open,
     .switch_close = pg_switch_close,
     .switch_rows = pg_switch_rows,
+    .switch_confirm = pg_switch_confirm,
     .switch_obstacles = pg_switch_obstacles,
     .switch_lock = pg_switch_lock,
     .switch_unlock = pg_switch_unlock,

@@ -103,6 +103,11 @@ enum err pg_switch_rows(struct store_switch *w, struct switch_row *ret_old, stru
     return pg_authority_read(w->there, w->store, ret_new, f);
 }
 
+enum err pg_switch_confirm(struct store_switch *w, struct switch_row *ret_old, struct fault *f)
+{
+    return pg_authority_confirm(w->beside, w->store, ret_old, f);
+}
+
 /* --- what stands in the way --- */
 
 struct obstacles {
@@ -163,6 +168,18 @@ static enum err look_at_locks(struct store_switch *w, struct obstacles *o, struc
     return ERR_OK;
 }
 
+/* A standby that nothing waits for may be promoted without the decision, and then takes writes beside the other side. */
+static enum err look_at_standbys(struct pg *pg, const char *side, struct obstacles *o, struct fault *f)
+{
+    AUTO_RESULT *r = NULL;
+
+    TRY(pg_exec(pg, "SELECT pg_catalog.count(*), pg_catalog.count(*) FILTER (WHERE sync_state IN ('sync', 'quorum')) FROM pg_catalog.pg_stat_replication r"
+                    " WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_replication_slots s WHERE s.active_pid = r.pid AND s.slot_type = 'logical')", &r, f));
+    if (pg_get_int(r, 0, 0) > 0 && pg_get_int(r, 0, 1) == 0)
+        add(o, "standby", false, arena_format(o->arena, "the %s has %s standby(s), none of them synchronous: suspend automatic failover while you switch, or make one synchronous", side, PQgetvalue(r, 0, 0)));
+    return ERR_OK;
+}
+
 enum err pg_switch_obstacles(struct store_switch *w, struct arena *a, struct switch_obstacle **ret, size_t *ret_count, struct fault *f)
 {
     struct obstacles o = {a, arena_alloc(a, 256 * sizeof *o.list), 0, 256};
@@ -171,6 +188,8 @@ enum err pg_switch_obstacles(struct store_switch *w, struct arena *a, struct swi
     TRY(look_at_sessions(w, w->beside, &o, f));
     TRY(look_at_sessions(w, w->there, &o, f));
     TRY(look_at_locks(w, &o, f));
+    TRY(look_at_standbys(w->beside, "old side", &o, f));
+    TRY(look_at_standbys(w->there, "new side", &o, f));
     *ret = o.list;
     *ret_count = o.count;
     return ERR_OK;

@@ -7,6 +7,7 @@
 MUST_USE enum err pg_switch_open(struct store *s, struct store_switch **ret, struct fault *f);
 void pg_switch_close(struct store_switch *w);
 MUST_USE enum err pg_switch_rows(struct store_switch *w, struct switch_row *ret_old, struct switch_row *ret_new, struct fault *f);
+MUST_USE enum err pg_switch_confirm(struct store_switch *w, struct switch_row *ret_old, struct fault *f);
 MUST_USE enum err pg_switch_obstacles(struct store_switch *w, struct arena *a, struct switch_obstacle **ret, size_t *ret_count, struct fault *f);
 MUST_USE enum err pg_switch_lock(struct store_switch *w, int64_t deadline_ms, struct fault *f);
 void pg_switch_unlock(struct store_switch *w);

@@ -173,6 +173,12 @@ enum err pg_watcher_authority(struct store_watcher *w, struct switch_row *ret, s
 
 enum err pg_watcher_open_side(struct store_watcher *w, int64_t epoch, bool *ret, struct fault *f)
 {
+    struct switch_row row;
+
+    *ret = false;
+    TRY(pg_authority_confirm(w->source, w->store, &row, f));
+    if (!row.there || row.names_here || row.open || row.epoch != epoch)
+        return ERR_OK;
     return pg_authority_open(w->target, w->store, epoch, ret, f);
 }
 
