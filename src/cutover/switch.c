@@ -263,31 +263,49 @@ static enum err mark(struct attempt *a, struct fault *f)
     return ERR_OK;
 }
 
-static enum err drain_and_rebuild(struct attempt *a, struct fault *f)
+/* What is asked of both servers while doors rebuild and the mark travels: it costs clients nothing then. */
+static enum err check(struct attempt *a, struct fault *f)
+{
+    enum err err;
+
+    begins(a, SWITCH_CHECK);
+    err = a->ops->switch_check(a->sw, f);
+    ends(a, SWITCH_CHECK);
+    return err;
+}
+
+static enum err drain(struct attempt *a, struct fault *f)
 {
     int64_t until = world_mono_us() + a->deadline_us;
+
+    begins(a, SWITCH_DRAIN);
+    TRY(await_mark(a, STORE_SOURCE, a->mark, until, ERR_SWITCH_HELD_UP, "what was written on the old side did not reach the new one in time", f));
+    TRY(await_mark(a, STORE_TARGET, a->mark, until, ERR_SWITCH_HELD_UP, "the way back did not bring its mark in time", f));
+    TRY(a->ops->switch_prepare_open(a->sw, a->epoch + 1, deadline_ms(a), f));
+    ends(a, SWITCH_DRAIN);
+    return ERR_OK;
+}
+
+static enum err check_and_drain(struct attempt *a, struct fault *f)
+{
+    TRY_WITH(check(a, f), f, "check");
+    TRY_WITH(drain(a, f), f, "drain");
+    return ERR_OK;
+}
+
+/* Doors are always heard out: the next request's answers are then its own. */
+static enum err meanwhile_rebuild(struct attempt *a, struct fault *f)
+{
     struct fault second = {0};
     enum err err;
     enum err doors;
 
-    begins(a, SWITCH_DRAIN);
     TRY(doors_send(a->doors, json_pack("{s:s}", "do", "rebuild"), f));
-    err = await_mark(a, STORE_SOURCE, a->mark, until, ERR_SWITCH_HELD_UP, "what was written on the old side did not reach the new one in time", f);
+    err = check_and_drain(a, f);
+    begins(a, SWITCH_REBUILD);
     doors = doors_receive(a->doors, a->deadline_us + 2000000, NULL, err == ERR_OK ? f : &second);
-    ends(a, SWITCH_DRAIN);
+    ends(a, SWITCH_REBUILD);
     return err != ERR_OK ? err : doors;
-}
-
-static enum err check(struct attempt *a, struct fault *f)
-{
-    int64_t until = world_mono_us() + a->deadline_us;
-
-    begins(a, SWITCH_CHECK);
-    TRY(a->ops->switch_check(a->sw, f));
-    TRY(await_mark(a, STORE_TARGET, a->mark, until, ERR_SWITCH_HELD_UP, "the way back did not bring its mark in time", f));
-    TRY(a->ops->switch_prepare_open(a->sw, a->epoch + 1, deadline_ms(a), f));
-    ends(a, SWITCH_CHECK);
-    return ERR_OK;
 }
 
 static enum err before_decision(struct attempt *a, struct fault *f)
@@ -295,8 +313,7 @@ static enum err before_decision(struct attempt *a, struct fault *f)
     TRY_WITH(hold(a, f), f, "hold");
     TRY_WITH(lock(a, f), f, "lock");
     TRY_WITH(mark(a, f), f, "mark");
-    TRY_WITH(drain_and_rebuild(a, f), f, "drain");
-    TRY_WITH(check(a, f), f, "check");
+    TRY(meanwhile_rebuild(a, f));
     return stopped(a) ? fault_set(f, ERR_INTERRUPTED, "asked to stop before the decision") : ERR_OK;
 }
 

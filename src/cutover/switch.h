@@ -1,6 +1,6 @@
 /* cutover/switch.h — the switch of one store, its rehearsal, and the way back: one protocol (SWITCH.md), whichever way it goes.
  *
- *   gate → hold → lock → mark → drain ∥ rebuild → check → [rehearsal: back] → decide → open → release
+ *   gate → hold → lock → mark → check, drain ∥ rebuild → [rehearsal: back] → decide → open → release
  *
  * Before the decision every failure goes back; after it everything goes forward. What is true stands in the servers' rows: whoever dies in between,
  * the next one reads them and goes on (switch_settle), and doors that lost us settle by compare-and-set. */

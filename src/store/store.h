@@ -314,7 +314,8 @@ struct store_ops {
     /* A mark into the stream that leaves that side (STORE_SOURCE: the old one), durable; and whether it has come round. */
     enum err (*switch_mark)(struct store_switch *w, enum store_side on, int64_t mark, struct fault *f);
     enum err (*switch_came)(struct store_switch *w, enum store_side on, int64_t mark, bool *ret, struct fault *f);
-    /* Under the lock: every relation is locked and fenced on both sides, the new side's sequences are beyond the old one's. */
+    /* Under the lock: every relation is locked, the old side's fences are shut in the locking transaction, the new side's sequences are beyond the
+     * old one's. */
     enum err (*switch_check)(struct store_switch *w, struct fault *f);
     /* The new side opened as epoch, in a transaction left open: it is committed by switch_open_side, or rolled back. */
     enum err (*switch_prepare_open)(struct store_switch *w, int64_t epoch, int64_t deadline_ms, struct fault *f);

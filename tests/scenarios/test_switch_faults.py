@@ -13,7 +13,7 @@ from clients import Clients
 from test_switch import Pair
 from wait import wait_for
 
-BEFORE = ("gate", "hold", "lock", "mark", "drain", "check", "decide")   # from each of these on, the old side may serve in the end
+BEFORE = ("gate", "hold", "lock", "mark", "check", "drain", "rebuild", "decide")   # from each of these on, the old side may serve in the end
 AFTER = ("open", "release")                                             # from here on the new one does
 STEPS = BEFORE + AFTER
 VICTIMS = ("switch", "engine", "back", "pilot", "source", "target")

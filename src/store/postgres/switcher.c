@@ -149,6 +149,30 @@ static enum err look_at_sessions(struct store_switch *w, struct pg *pg, struct o
     return ERR_OK;
 }
 
+static const struct fenced *find_named(const struct fenced *list, size_t count, const char *qualified)
+{
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(list[i].qualified, qualified) == 0)
+            return &list[i];
+    return NULL;
+}
+
+/* Before anybody waits: what is fenced there stays so, and what the old side has is there. */
+static enum err look_at_new_fences(struct store_switch *w, const struct fenced *old, size_t old_count, struct obstacles *o, struct fault *f)
+{
+    struct fenced *list;
+    size_t count;
+
+    TRY(pg_fence_list(w->there, w->store, o->arena, &list, &count, f));
+    for (size_t i = 0; i < count; i++)
+        if (list[i].state != 'A')
+            add(o, "fence", true, arena_format(o->arena, "%s is not fenced on the new side", list[i].qualified));
+    for (size_t i = 0; i < old_count; i++)
+        if (find_named(list, count, old[i].qualified) == NULL)
+            add(o, "table", true, arena_format(o->arena, "%s is not on the new side", old[i].qualified));
+    return ERR_OK;
+}
+
 /* Every lock stands in a table all sessions share: half of what is there is ours at most. */
 static enum err look_at_locks(struct store_switch *w, struct obstacles *o, struct fault *f)
 {
@@ -165,7 +189,7 @@ static enum err look_at_locks(struct store_switch *w, struct obstacles *o, struc
     for (size_t i = 0; i < count; i++)
         if (list[i].state != 'D')
             add(o, "fence", true, arena_format(o->arena, "%s has %s on the side that serves", list[i].qualified, list[i].state == '\0' ? "no fence" : "a shut fence"));
-    return ERR_OK;
+    return look_at_new_fences(w, list, count, o, f);
 }
 
 /* A standby that nothing waits for may be promoted without the decision, and then takes writes beside the other side. */
@@ -295,21 +319,6 @@ static enum err check_old(struct store_switch *w, struct fault *f)
     return ERR_OK;
 }
 
-static enum err check_new(struct store_switch *w, struct fault *f)
-{
-    AUTO(arena) *a = arena_new(16384);
-    struct fenced *now;
-    size_t count;
-
-    TRY(pg_fence_list(w->there, w->store, a, &now, &count, f));
-    for (size_t i = 0; i < count; i++)
-        if (now[i].state != 'A')
-            return fault_set(f, ERR_GATE, "%s is not fenced on the new side", now[i].qualified);
-    if (count < w->locked_count)
-        return fault_set(f, ERR_GATE, "the new side has %zu of %zu relations", count, w->locked_count);
-    return ERR_OK;
-}
-
 /* The old side's value and as much more as sessions there may hold cached: nextval is stopped by no lock. A CYCLE sequence goes on
  * exactly where it was. */
 static int64_t beyond(const PGresult *r, int row)
@@ -367,11 +376,20 @@ static enum err bring_sequences(struct store_switch *w, struct fault *f)
     return ERR_OK;
 }
 
+/* In the deciding transaction: shut for everybody if it commits, and never were if it does not. The decision itself is then one row. */
+static enum err shut_fences(struct store_switch *w, struct fault *f)
+{
+    char fence[NAME_SIZE];
+    const char *params[] = {name_fence(w->store, fence)};
+
+    return pg_query(w->deciding, "SELECT leat.fence_set($1, 'ENABLE ALWAYS')", 1, params, NULL, f);
+}
+
 enum err pg_switch_check(struct store_switch *w, struct fault *f)
 {
     ENSURE(w->locks);
     TRY(check_old(w, f));
-    TRY(check_new(w, f));
+    TRY(shut_fences(w, f));
     return bring_sequences(w, f);
 }
 
