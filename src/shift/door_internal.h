@@ -39,6 +39,7 @@
 #include "shift/conn.h"
 #include "shift/inspect.h"
 #include "shift/notes.h"
+#include "shift/renumber.h"
 #include "shift/track.h"
 #include "shift/type_map.h"
 #include "store/postgres/pg.h"
@@ -46,6 +47,7 @@
 
 #define DOOR_READ (64 << 10)  /* one read; every worker has one buffer for it */
 #define DOOR_WHOLE (64 << 10) /* a message that has to be looked at is gathered up to here; larger ones pass unseen */
+#define DOOR_RENUMBER_MOST (64 << 20) /* the same, where types are renumbered */
 #define DOOR_MOST_THREADS 64
 #define DOOR_MOST_ADDRESSES 16
 #define DOOR_LOGIN_US 60000000
@@ -149,6 +151,8 @@ struct session {
     bool rebuild_wanted;   /* as soon as its other connection is ready */
     bool stopped;          /* client.kept begins with a message that waits for the boundary */
     bool unnamed_large;    /* the unnamed statement is there, and was too large to be kept */
+    struct renumber *renumber; /* NULL: it is where its client came to, or numbers are the same */
+    bool went_ahead;       /* what stood before the message went, and something of the door's behind it */
     bool direct_tls;       /* from the first byte on: then ALPN must name the protocol */
     bool scanning;         /* what is left of the client's message is text to be looked at */
     bool dropping;         /* what is left of the client's message goes nowhere */
@@ -247,7 +251,8 @@ struct worker {
     uint32_t *pauses_us;    /* of the last release: how long clients had to wait */
     size_t pause_count, pause_size;
     struct counts counts;
-    char *in;               /* DOOR_READ + DOOR_WHOLE: what was kept, then what is read */
+    char *in;               /* what was kept, then what is read */
+    size_t in_size;         /* DOOR_READ + DOOR_WHOLE, or more where types are renumbered */
 };
 
 struct door {
@@ -291,6 +296,8 @@ void worker_join(struct worker *w);
 /* Takes the order, which came from mem_alloc. From any thread. */
 void worker_order(struct worker *w, struct order *order);
 void worker_kick_control(struct worker *w);
+/* w->in with room for so much. */
+char *worker_room(struct worker *w, size_t n);
 void worker_again(struct worker *w, struct session *s);
 
 /* --- door_session.c --- */

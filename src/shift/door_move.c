@@ -194,6 +194,18 @@ static void tell_changes(struct session *s)
     session_say(s, &b);
 }
 
+/* Away from where its client came to: from now on its messages are renumbered. */
+static void renumber_from_now(struct session *s)
+{
+    struct type_way up = door_types_way_between(s->worker->door, s->born, s->server->side);
+    struct type_way down = door_types_way_between(s->worker->door, s->server->side, s->born);
+
+    if (s->renumber != NULL)
+        renumber_free(TAKE(s->renumber));
+    if (up.map != NULL && !type_map_is_identity(up.map))
+        s->renumber = renumber_new(up, down);
+}
+
 static void swap(struct session *s)
 {
     struct counts *c = &s->worker->counts;
@@ -204,6 +216,7 @@ static void swap(struct session *s)
     s->server->warm = false;
     hold_cool(s); /* it is no longer the other one */
     s->server_lost = false;
+    renumber_from_now(s);
     atomic_fetch_add(&c->moved, 1);
     tell_changes(s);
     if (s->stage == SESSION_LIVE)

@@ -89,6 +89,46 @@ static void note_client(struct session *s, char type, const char *whole, size_t 
 
 enum verdict { PASS, STOP, DROP, BAD, QUIT };
 
+/* How large a message may be that has to be whole. */
+static size_t whole_most(const struct session *s)
+{
+    return s->renumber != NULL ? DOOR_RENUMBER_MOST : DOOR_WHOLE;
+}
+
+static bool forward(struct session *s, struct conn *to, const char *p, size_t n)
+{
+    if (n == 0 || conn_write(to, p, n))
+        return true;
+    session_leave(s);
+    return false;
+}
+
+static enum verdict cannot_renumber(struct session *s, const char *why)
+{
+    session_refuse(s, "0A000", why, "connect again: a new session knows the numbers of the server it is on");
+    return QUIT;
+}
+
+/* The numbers of types in it, for a session away from the side its client came to. `ahead`: what stands before it, and goes first. */
+static enum verdict renumber_up(struct session *s, char type, char *whole, size_t total, size_t have, const char *ahead, size_t ahead_len)
+{
+    AUTO_BUF before = {0};
+    struct fault f = {0};
+    enum renumbered got;
+
+    if (renumber_client_whole(type) && have < total)
+        return cannot_renumber(s, "a message is larger than this door can renumber the types of");
+    got = renumber_client(s->renumber, type, whole + PGWIRE_HEADER, have > PGWIRE_HEADER ? have - PGWIRE_HEADER : 0, &before, &f);
+    if (got == RENUMBER_REFUSE)
+        return cannot_renumber(s, f.why);
+    if (before.len > 0 && (!forward(s, &s->server->conn, ahead, ahead_len) || !forward(s, &s->server->conn, before.data, before.len)))
+        return QUIT;
+    s->went_ahead = before.len > 0;
+    if (got == RENUMBER_WAIT)
+        track_client(&s->track, 'D'); /* the door's: it is answered before the session can be at a boundary */
+    return got == RENUMBER_WAIT ? STOP : PASS;
+}
+
 /* A cancelled request is dropped up to the message that ends it; then its client hears that the server is ready. */
 static enum verdict swallow(struct session *s, char type)
 {
@@ -104,8 +144,11 @@ static enum verdict swallow(struct session *s, char type)
     return DROP;
 }
 
-static enum verdict on_client(struct session *s, char type, const char *whole, size_t total, size_t have)
+static enum verdict on_client(struct session *s, char type, char *whole, size_t total, size_t have, const char *ahead, size_t ahead_len)
 {
+    enum verdict verdict = PASS;
+
+    s->went_ahead = false;
     if (s->swallow)
         return swallow(s, type);
     if ((type != 'X' && hold_stops(s, type)) || (track_full(&s->track) && type != 'X' && type != 'd')) {
@@ -116,20 +159,16 @@ static enum verdict on_client(struct session *s, char type, const char *whole, s
     if (type == 'p')
         return BAD; /* nobody asked for a password */
     note_client(s, type, whole, total, have);
+    if (s->renumber != NULL)
+        verdict = renumber_up(s, type, whole, total, have, ahead, ahead_len);
+    if (verdict != PASS)
+        return verdict;
     track_client(&s->track, type);
     return type == 'X' ? QUIT : PASS;
 }
 
-static bool forward(struct session *s, struct conn *to, const char *p, size_t n)
-{
-    if (n == 0 || conn_write(to, p, n))
-        return true;
-    session_leave(s);
-    return false;
-}
-
 /* Goes through the bytes; *ret_done: so many are done with, gone to the server or dropped. */
-static enum verdict take_client(struct session *s, const char *p, size_t n, size_t *ret_done)
+static enum verdict take_client(struct session *s, char *p, size_t n, size_t *ret_done)
 {
     struct conn *client = &s->client;
     enum verdict verdict = PASS;
@@ -157,11 +196,13 @@ static enum verdict take_client(struct session *s, const char *p, size_t n, size
         seen = pgwire_frame(PGWIRE_CLIENT, p + at, have, &type, &total);
         if (seen == PGWIRE_WRONG)
             verdict = BAD;
-        if (seen != PGWIRE_FRAME || (client_whole(type) && total <= DOOR_WHOLE && have < total))
+        if (seen != PGWIRE_FRAME || ((client_whole(type) || (s->renumber != NULL && renumber_client_whole(type))) && total <= whole_most(s) && have < total))
             break;
         if (have > total)
             have = total;
-        verdict = on_client(s, type, p + at, total, have);
+        verdict = on_client(s, type, p + at, total, have, p + from, at - from);
+        if (s->went_ahead)
+            from = at;
         if (verdict == STOP || verdict == BAD)
             break;
         if (verdict == DROP) {
@@ -185,7 +226,7 @@ static void client_ended(struct session *s)
     session_leave(s);
 }
 
-static void handle_client(struct session *s, const char *p, size_t n)
+static void handle_client(struct session *s, char *p, size_t n)
 {
     size_t done = 0;
     enum verdict verdict = take_client(s, p, n, &done);
@@ -225,12 +266,13 @@ void pass_client(struct session *s)
 
 void pass_resume(struct session *s)
 {
-    char *in = s->worker->in;
     size_t n = s->client.kept.len;
 
     if (s->stage != SESSION_LIVE)
         return;
     if (n > 0) {
+        char *in = worker_room(s->worker, n);
+
         memcpy(in, s->client.kept.data, n);
         handle_client(s, in, n);
     } else {
@@ -287,10 +329,28 @@ static void on_server(struct session *s, char type, const char *whole, size_t ha
     }
 }
 
-/* How many of the bytes go to the client now. False: it is no message of the protocol. */
-static bool take_server(struct session *s, const char *p, size_t n, size_t *ret_done)
+static enum verdict renumber_down(struct session *s, char type, char *whole, size_t total, size_t have)
+{
+    struct fault f = {0};
+
+    if (renumber_server_whole(type) && have < total)
+        return cannot_renumber(s, "a message is larger than this door can renumber the types of");
+    switch (renumber_server(s->renumber, type, whole + PGWIRE_HEADER, have > PGWIRE_HEADER ? have - PGWIRE_HEADER : 0, &f)) {
+    case RENUMBER_DROP:
+        return DROP;
+    case RENUMBER_REFUSE:
+        return cannot_renumber(s, f.why);
+    default:
+        return PASS;
+    }
+}
+
+/* Sends on what goes to the client; *ret_done: so many bytes are done with. BAD: it is no message of the protocol. */
+static enum verdict take_server(struct session *s, char *p, size_t n, size_t *ret_done)
 {
     struct conn *server = &s->server->conn;
+    enum verdict verdict = PASS;
+    size_t from = 0;
     size_t at = 0;
 
     while (at < n) {
@@ -307,22 +367,33 @@ static bool take_server(struct session *s, const char *p, size_t n, size_t *ret_
         }
         seen = pgwire_frame(PGWIRE_SERVER, p + at, have, &type, &total);
         if (seen == PGWIRE_WRONG)
-            return false;
-        if (seen == PGWIRE_MORE || (server_whole(type) && total <= DOOR_WHOLE && have < total))
+            return BAD;
+        if (seen == PGWIRE_MORE || ((server_whole(type) || (s->renumber != NULL && renumber_server_whole(type))) && total <= whole_most(s) && have < total))
             break;
         if (have > total)
             have = total;
-        on_server(s, type, p + at, have, total);
+        if (s->renumber != NULL)
+            verdict = renumber_down(s, type, p + at, total, have);
+        if (verdict == QUIT)
+            return QUIT;
+        if (verdict == DROP) {
+            if (!forward(s, &s->client, p + from, at - from))
+                return QUIT;
+            from = at + have;
+        } else {
+            on_server(s, type, p + at, have, total);
+        }
         at += have;
         server->left = total - (uint32_t)have;
     }
     *ret_done = at;
-    return true;
+    return forward(s, &s->client, p + from, at - from) ? PASS : QUIT;
 }
 
 void pass_server(struct session *s)
 {
     struct conn *server = &s->server->conn;
+    bool waited = s->renumber != NULL && renumber_waits(s->renumber);
     long n;
     size_t done = 0;
 
@@ -333,18 +404,19 @@ void pass_server(struct session *s)
         backend_gone(s->server);
         return;
     }
-    if (!take_server(s, s->worker->in, (size_t)n, &done)) {
+    switch (take_server(s, s->worker->in, (size_t)n, &done)) {
+    case PASS:
+        break;
+    case BAD:
         session_refuse(s, "08P01", "what the server says is no message of the protocol", NULL);
         return;
-    }
-    if (done > 0 && !conn_write(&s->client, s->worker->in, done)) {
-        session_leave(s);
+    default:
         return;
     }
     if (done < (size_t)n || server->kept.len > 0)
         conn_keep(server, s->worker->in + done, (size_t)n - done);
     atomic_fetch_add_explicit(&s->worker->counts.bytes_out, (int64_t)done, memory_order_relaxed);
-    if (!s->came_ready)
+    if (!s->came_ready && !(waited && !renumber_waits(s->renumber)))
         return;
     s->came_ready = false;
     if (s->move != MOVE_NONE)

@@ -99,6 +99,7 @@ void session_free(struct session *s)
     buf_fini(&s->told);
     buf_fini(&s->unnamed);
     session_notes_fini(&s->notes);
+    renumber_free(s->renumber);
     free(s);
 }
 
@@ -338,17 +339,13 @@ static bool begins_with_tls(struct session *s)
 
 long session_gather(struct session *s, struct conn *c)
 {
-    char *in = s->worker->in;
     size_t kept = c->kept.len;
-    size_t room = DOOR_READ + DOOR_WHOLE - kept;
+    char *in = worker_room(s->worker, kept + DOOR_READ);
     long got;
 
-    ENSURE(kept <= DOOR_READ + DOOR_WHOLE);
     if (kept > 0)
         memcpy(in, c->kept.data, kept);
-    if (room == 0)
-        return (long)kept;
-    got = conn_read(c, in + kept, room < DOOR_READ ? room : DOOR_READ);
+    got = conn_read(c, in + kept, DOOR_READ);
     if (got < 0)
         return -1;
     return (long)kept + got;

@@ -40,6 +40,15 @@ void worker_kick_control(struct worker *w)
         ;
 }
 
+char *worker_room(struct worker *w, size_t n)
+{
+    if (n > w->in_size) {
+        w->in = mem_grow(w->in, n);
+        w->in_size = n;
+    }
+    return w->in;
+}
+
 static struct session *find(struct worker *w, uint32_t pid)
 {
     for (struct session *s = w->sessions; s != NULL; s = s->next)
@@ -268,7 +277,7 @@ enum err worker_start(struct worker *w, struct fault *f)
     pthread_mutex_init(&w->lock, NULL);
     pthread_mutex_init(&w->pause_lock, NULL);
     w->orders_end = &w->orders;
-    w->in = mem_alloc(DOOR_READ + DOOR_WHOLE);
+    (void)worker_room(w, DOOR_READ + DOOR_WHOLE);
     w->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     w->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     w->now_us = world_mono_us();
