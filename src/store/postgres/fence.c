@@ -14,6 +14,7 @@
 
 #define LOCK_TIMEOUT_MS 100
 #define PATIENCE_US ((int64_t)60000000)
+#define TOGETHER_US ((int64_t)1000000)
 #define FENCES_A_STATEMENT 50
 
 static enum err add_relation(struct pg *pg, const PGresult *r, int row, struct arena *a, struct fenced *ret, struct fault *f)
@@ -74,26 +75,54 @@ static void add_fence(struct buf *sql, struct arena *a, const char *fence, const
              fence, table, pg_quote_literal(a, user), table, open ? "DISABLE" : "ENABLE ALWAYS", fence);
 }
 
-/* Some tables at a time; where one of them is held by others, each by itself. */
+struct fencing {
+    struct pg *pg;
+    struct arena *arena;
+    const char *fence; /* quoted */
+    const char *user;
+    bool open;
+};
+
+static enum err fence_these(const struct fencing *g, struct fenced *const *list, size_t count, int64_t patience_us, struct fault *f)
+{
+    AUTO_BUF sql = {0};
+
+    for (size_t i = 0; i < count; i++)
+        add_fence(&sql, g->arena, g->fence, g->user, list[i]->qualified, g->open);
+    return count > 0 ? pg_exec_patiently(g->pg, buf_cstr(&sql), LOCK_TIMEOUT_MS, patience_us, f) : ERR_OK;
+}
+
+/* Some at a time; where one of them is in use all the time, each by itself: one lock is had sooner than many together. */
+static enum err fence_some(const struct fencing *g, struct fenced *const *list, size_t count, struct fault *f)
+{
+    struct fault busy = {0};
+    enum err err = fence_these(g, list, count, TOGETHER_US, &busy);
+
+    if (err != ERR_BUSY) {
+        *f = busy;
+        return err;
+    }
+    for (size_t i = 0; i < count; i++)
+        TRY_WITH(fence_these(g, list + i, 1, PATIENCE_US, f), f, "fencing %s", list[i]->qualified);
+    return ERR_OK;
+}
+
 static enum err make_fences(struct pg *pg, const struct store *s, const char *user, bool open, uint64_t *made, struct fault *f)
 {
     AUTO(arena) *a = arena_new(65536);
     char name[NAME_SIZE];
-    const char *fence = pg_quote_ident(a, name_fence(s, name));
+    struct fencing g = {pg, a, pg_quote_ident(a, name_fence(s, name)), user, open};
+    struct fenced *some[FENCES_A_STATEMENT];
     struct fenced *list;
     size_t count;
 
     TRY(pg_fence_list(pg, s, a, &list, &count, f));
     for (size_t i = 0; i < count;) {
-        AUTO_BUF sql = {0};
         size_t n = 0;
         for (; i < count && n < FENCES_A_STATEMENT; i++)
-            if (list[i].state == '\0') {
-                add_fence(&sql, a, fence, user, list[i].qualified, open);
-                n++;
-            }
-        if (n > 0)
-            TRY(pg_exec_patiently(pg, buf_cstr(&sql), LOCK_TIMEOUT_MS, PATIENCE_US, f));
+            if (list[i].state == '\0')
+                some[n++] = &list[i];
+        TRY(fence_some(&g, some, n, f));
         *made += n;
     }
     return ERR_OK;
