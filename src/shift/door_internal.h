@@ -8,6 +8,7 @@
  *   door_hold.c       hold, warm, release: one worker's part
  *   door_move.c       one session inspected on the old side, rebuilt and verified on the new, swapped
  *   door_control.c    the control socket: what the pilot asks for
+ *   door_handover.c   a new process takes the address over
  *   door_settle.c     leat.authority on both sides: the view at the start, and settling without the pilot
  *   door_verifiers.c  what is known of users: pg_authid or a file
  *   door_sides.c      the two servers: addresses, names, TLS
@@ -53,6 +54,7 @@
 #define DOOR_LOGIN_US 60000000
 #define DOOR_CONNECT_US 30000000
 #define DOOR_MOST_KEY 256
+#define DOOR_MOST_ELSEWHERE 64
 #define DOOR_MOST_MAPS 64 /* of types, kept; no more are made after */
 
 /* --- sides --- */
@@ -255,11 +257,21 @@ struct worker {
     size_t in_size;         /* DOOR_READ + DOOR_WHOLE, or more where types are renumbered */
 };
 
+struct cancel_key {
+    uint32_t pid;
+    uint32_t key;
+};
+
 struct door {
     const struct config *config;
     const struct config_store *store;
     const char *state_dir;
     char *name;              /* "shop.door.0" */
+    char name_now[96];       /* with its pid, once another process has its address */
+    char predecessor[96];    /* the process that had the address before, while it may drain; "": none */
+    pthread_mutex_t elsewhere_lock;
+    struct cancel_key elsewhere[DOOR_MOST_ELSEWHERE]; /* requests to cancel that are not for this process */
+    int elsewhere_count;
     int nth;
     struct door_side sides[2];
     struct config_network *trust;
@@ -417,6 +429,11 @@ void control_close(struct door *door);
             sum_ += atomic_load(&(door)->workers[i_].counts.member);                                                   \
         sum_;                                                                                                          \
     })
+
+/* --- door_handover.c --- */
+/* From a process that serves this door's address, if there is one: its sockets, and with them as many workers. */
+MUST_USE enum err door_take_over(struct door *door, struct fault *f);
+void door_cancel_elsewhere(struct door *door, uint32_t pid, uint32_t key);
 
 /* --- door_settle.c --- */
 struct authority;

@@ -62,7 +62,11 @@ static void cancel(struct worker *w, const struct order *order)
 {
     struct session *s = find(w, order->pid);
 
-    if (s == NULL || s->key != order->key || s->stage != SESSION_LIVE)
+    if (s == NULL || s->key != order->key) {
+        door_cancel_elsewhere(w->door, order->pid, order->key);
+        return;
+    }
+    if (s->stage != SESSION_LIVE)
         return;
     if (!hold_cancel(s) && s->server != NULL)
         backend_cancel(w, s->server);
@@ -79,6 +83,26 @@ static void verifiers_came(struct worker *w)
     }
 }
 
+static void listen_again(struct worker *w, bool accepting)
+{
+    struct epoll_event e = {.events = EPOLLIN, .data.ptr = &w->listen_fd};
+
+    if (w->listen_fd < 0 || w->accepting == accepting)
+        return;
+    if (epoll_ctl(w->epoll_fd, accepting ? EPOLL_CTL_ADD : EPOLL_CTL_DEL, w->listen_fd, &e) == 0)
+        w->accepting = accepting;
+}
+
+/* What waits in the queue of a socket that another process has, too, is that one's. */
+static void stop_listening(struct worker *w)
+{
+    w->draining = true;
+    listen_again(w, false);
+    if (w->listen_fd >= 0)
+        close(w->listen_fd);
+    w->listen_fd = -1;
+}
+
 static void carry_out(struct worker *w, struct order *order)
 {
     switch (order->kind) {
@@ -89,7 +113,7 @@ static void carry_out(struct worker *w, struct order *order)
         verifiers_came(w);
         break;
     case ORDER_DRAIN:
-        w->draining = true;
+        stop_listening(w);
         break;
     case ORDER_STOP:
         w->stopping = true;
@@ -123,16 +147,6 @@ static void take_orders(struct worker *w)
 }
 
 /* --- new clients --- */
-
-static void listen_again(struct worker *w, bool accepting)
-{
-    struct epoll_event e = {.events = EPOLLIN, .data.ptr = &w->listen_fd};
-
-    if (w->listen_fd < 0 || w->accepting == accepting)
-        return;
-    if (epoll_ctl(w->epoll_fd, accepting ? EPOLL_CTL_ADD : EPOLL_CTL_DEL, w->listen_fd, &e) == 0)
-        w->accepting = accepting;
-}
 
 static void accept_some(struct worker *w)
 {
