@@ -47,7 +47,7 @@ struct config_limits {
     int copy_workers;
     int index_workers;
     int apply_lanes;
-    int door_threads;         /* 0: one a core */
+    int door_threads;         /* 0: one for every two cores */
     int door_clients;
     int64_t source_lag_us;    /* replica lag of the source's own standbys above which copying slows down; 0 = not watched */
 };

@@ -93,7 +93,8 @@ static enum err open_listeners(struct door *door, const char *address, struct fa
     if (problem != 0)
         return fault_set(f, ERR_SYSTEM, "%s: %s", address, gai_strerror(problem));
     for (int i = 0; i < door->worker_count && err == ERR_OK; i++)
-        err = listen_at(found, address, &door->workers[i].listen_fd, f);
+        if (door->workers[i].listen_fd < 0)
+            err = listen_at(found, address, &door->workers[i].listen_fd, f);
     freeaddrinfo(found);
     return err;
 }
@@ -121,9 +122,9 @@ char *door_path(const struct door *door, const char *path)
 
 static int thread_count(const struct config *c)
 {
-    long cores = c->limits.door_threads > 0 ? c->limits.door_threads : sysconf(_SC_NPROCESSORS_ONLN);
+    long n = c->limits.door_threads > 0 ? c->limits.door_threads : (sysconf(_SC_NPROCESSORS_ONLN) + 1) / 2;
 
-    return cores < 1 ? 1 : cores > DOOR_MOST_THREADS ? DOOR_MOST_THREADS : (int)cores;
+    return n < 1 ? 1 : n > DOOR_MOST_THREADS ? DOOR_MOST_THREADS : (int)n;
 }
 
 static enum err make(struct door *door, struct fault *f)
@@ -138,13 +139,15 @@ static enum err make(struct door *door, struct fault *f)
     read_trust(door);
     TRY(door_tls_init(door, f));
     door->worker_count = thread_count(door->config);
-    for (int i = 0; i < door->worker_count; i++) {
+    for (int i = 0; i < DOOR_MOST_THREADS; i++) {
         door->workers[i].door = door;
         door->workers[i].index = i;
         door->workers[i].listen_fd = -1;
         door->workers[i].holding = true; /* until it is known who serves */
     }
+    pthread_mutex_init(&door->elsewhere_lock, NULL);
     door->kick_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    TRY(door_take_over(door, f));
     TRY(control_open(door, f));
     return open_listeners(door, door->store->door[door->nth], f);
 }

@@ -552,27 +552,3 @@ void backend_event(struct backend *b, uint32_t events)
     if (b->conn.want_read && conn_pending(&b->conn))
         worker_again(s->worker, s);
 }
-
-/* --- cancelling --- */
-
-/* A connection of its own that says one packet. The answer is that it is closed; the kernel sees to both. */
-void backend_cancel(struct worker *w, const struct backend *b)
-{
-    AUTO_BUF out = {0};
-    struct side_address address;
-    int fd;
-
-    if (b->key_len == 0 || !door_side_address(&w->door->sides[b->side], b->address, &address))
-        return;
-    fd = socket(address.at.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0)
-        return;
-    buf_add_u32be(&out, 12 + b->key_len);
-    buf_add_u32be(&out, (1234u << 16) | 5678);
-    buf_add_u32be(&out, b->pid);
-    buf_add(&out, b->key, b->key_len);
-    (void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &(struct timeval){.tv_sec = 2}, sizeof(struct timeval));
-    if (connect(fd, (struct sockaddr *)&address.at, address.len) == 0)
-        (void)!send(fd, out.data, out.len, MSG_NOSIGNAL);
-    close(fd);
-}

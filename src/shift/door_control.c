@@ -344,12 +344,33 @@ static json_t *do_release(struct control *c, int peer, const json_t *request)
     return NULL;
 }
 
-static json_t *do_drain(struct control *c)
+void control_drain(struct control *c)
 {
     struct order order = {.kind = ORDER_DRAIN};
 
     atomic_store(&c->door->draining, true);
     control_order(c->door, &order);
+}
+
+static json_t *do_drain(struct control *c)
+{
+    control_drain(c);
+    return json_pack("{s:b}", "ok", 1);
+}
+
+/* From the process that has this one's address now. */
+static json_t *do_cancel(struct control *c, const json_t *request)
+{
+    uint32_t pid = (uint32_t)number(request, "pid", 0);
+    struct order *order;
+
+    if (pid == 0)
+        return control_no("\"pid\" is missing");
+    order = mem_alloc(sizeof *order);
+    order->kind = ORDER_CANCEL;
+    order->pid = pid;
+    order->key = (uint32_t)number(request, "key", 0);
+    worker_order(&c->door->workers[(pid - 1) % (uint32_t)c->door->worker_count], order);
     return json_pack("{s:b}", "ok", 1);
 }
 
@@ -364,6 +385,8 @@ static json_t *carry_out(struct control *c, int peer, const json_t *request)
         return control_status(c, true);
     if (strcmp(what, "drain") == 0)
         return do_drain(c);
+    if (strcmp(what, "cancel") == 0)
+        return do_cancel(c, request);
     if (strcmp(what, "release") == 0) /* ends what is under way */
         return do_release(c, peer, request);
     if (c->pending != DO_NOTHING || c->phase == PHASE_SETTLING || c->phase == PHASE_RELEASING)
@@ -374,9 +397,11 @@ static json_t *carry_out(struct control *c, int peer, const json_t *request)
         return do_hold(c, peer, request);
     if (strcmp(what, "await") == 0)
         return do_await(c, peer);
+    if (strcmp(what, "handover") == 0)
+        return control_hand_over(c, peer);
     if (strcmp(what, "rebuild") == 0)
         return do_rebuild(c, peer, request);
-    return control_no("it knows status, warm, hold, await, rebuild, release, drain");
+    return control_no("it knows status, warm, hold, await, rebuild, release, drain, handover");
 }
 
 /* --- connections --- */
@@ -490,6 +515,7 @@ bool control_turn(struct door *door, int ms)
 
     wait_for_something(c, ms);
     check_pending(c);
+    control_pass_cancels(c);
     if (c->phase == PHASE_SETTLING)
         settle(c);
     if (world_mono_us() >= c->status_us) {
@@ -522,7 +548,9 @@ enum err control_open(struct door *door, struct fault *f)
 void control_close(struct door *door)
 {
     struct control *c = door->control;
-    AUTO_CHARS *name = mem_format("%s.sock", door->name);
+    const char *now = door->name_now[0] != '\0' ? door->name_now : door->name;
+    AUTO_CHARS *name = mem_format("%s.sock", now);
+    AUTO_CHARS *status = mem_format("%s.json", now);
 
     if (c == NULL)
         return;
@@ -534,6 +562,7 @@ void control_close(struct door *door)
     if (c->listen_fd >= 0) {
         close(c->listen_fd);
         (void)unlinkat(c->run_fd, name, 0);
+        (void)unlinkat(c->run_fd, status, 0);
     }
     if (c->run_fd >= 0)
         close(c->run_fd);

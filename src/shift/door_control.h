@@ -44,6 +44,13 @@ json_t *control_list(struct door *door, enum door_list_what what);
 /* A copy to every worker. */
 void control_order(struct door *door, const struct order *like);
 
+void control_drain(struct control *c);
+
+/* --- door_handover.c --- */
+json_t *control_hand_over(struct control *c, int peer);
+void control_pass_cancels(struct control *c);
+int control_dial(int run_fd, const char *name); /* -1: nobody listens by that name */
+
 /* --- door_status.c --- */
 json_t *control_status(struct control *c, bool named);
 void control_write_status(struct control *c);

@@ -8,6 +8,8 @@
  *   door_hold.c       hold, warm, release: one worker's part
  *   door_move.c       one session inspected on the old side, rebuilt and verified on the new, swapped
  *   door_control.c    the control socket: what the pilot asks for
+ *   door_cancel.c     requests to cancel
+ *   door_handover.c   a new process takes the address over
  *   door_settle.c     leat.authority on both sides: the view at the start, and settling without the pilot
  *   door_verifiers.c  what is known of users: pg_authid or a file
  *   door_sides.c      the two servers: addresses, names, TLS
@@ -53,6 +55,7 @@
 #define DOOR_LOGIN_US 60000000
 #define DOOR_CONNECT_US 30000000
 #define DOOR_MOST_KEY 256
+#define DOOR_MOST_ELSEWHERE 64
 #define DOOR_MOST_MAPS 64 /* of types, kept; no more are made after */
 
 /* --- sides --- */
@@ -179,7 +182,7 @@ struct session {
 
 /* --- workers --- */
 
-enum order_kind { ORDER_CANCEL, ORDER_HOLD, ORDER_RELEASE, ORDER_WARM, ORDER_REBUILD, ORDER_VERIFIERS, ORDER_LIST, ORDER_DRAIN, ORDER_STOP };
+enum order_kind { ORDER_CANCEL, ORDER_CANCELLED, ORDER_HOLD, ORDER_RELEASE, ORDER_WARM, ORDER_REBUILD, ORDER_VERIFIERS, ORDER_LIST, ORDER_DRAIN, ORDER_STOP };
 
 /* What all workers say to a question: each adds, the last one signals. */
 struct door_list {
@@ -197,6 +200,7 @@ struct order {
     enum side side;
     uint32_t pid;
     uint32_t key;
+    uint32_t origin; /* CANCEL: the session whose client asks; 0: another process did */
     bool terminate;          /* HOLD: unmovable sessions are ended */
     enum door_list_what what; /* LIST */
     struct door_list *list;
@@ -234,6 +238,7 @@ struct worker {
     struct session *sessions;
     struct session *gone;   /* freed when no event of this turn can name them any more */
     struct backend *lost;
+    struct canceller *cancellers;
     struct session **again; /* TLS has read more than was asked for */
     size_t again_count, again_size;
     uint32_t next_pid;
@@ -255,11 +260,21 @@ struct worker {
     size_t in_size;         /* DOOR_READ + DOOR_WHOLE, or more where types are renumbered */
 };
 
+struct cancel_key {
+    uint32_t pid;
+    uint32_t key;
+};
+
 struct door {
     const struct config *config;
     const struct config_store *store;
     const char *state_dir;
     char *name;              /* "shop.door.0" */
+    char name_now[96];       /* with its pid, once another process has its address */
+    char predecessor[96];    /* the process that had the address before, while it may drain; "": none */
+    pthread_mutex_t elsewhere_lock;
+    struct cancel_key elsewhere[DOOR_MOST_ELSEWHERE]; /* requests to cancel that are not for this process */
+    int elsewhere_count;
     int nth;
     struct door_side sides[2];
     struct config_network *trust;
@@ -339,7 +354,6 @@ void backend_event(struct backend *b, uint32_t events);
 void backend_gone(struct backend *b); /* it hung up */
 void backend_end(struct backend *b); /* freed at the end of the turn */
 void backend_free(struct backend *b);
-void backend_cancel(struct worker *w, const struct backend *b);
 /* Reads whole messages while the door talks itself. */
 void backend_read(struct backend *b);
 /* Says `out` and reads until so many ReadyForQuery came; then done() is called, with what was seen in b->talk. */
@@ -417,6 +431,18 @@ void control_close(struct door *door);
             sum_ += atomic_load(&(door)->workers[i_].counts.member);                                                   \
         sum_;                                                                                                          \
     })
+
+/* --- door_cancel.c --- */
+void cancel_begin(struct session *s, uint32_t pid, uint32_t key);
+void cancel_answered(struct session *s); /* s may be NULL */
+void cancel_order(struct worker *w, struct session *s, const struct order *order);
+void cancel_event(struct worker *w, struct conn *conn);
+void cancel_sweep(struct worker *w); /* at each tick: what is over, or takes too long */
+
+/* --- door_handover.c --- */
+/* From a process that serves this door's address, if there is one: its sockets, and with them as many workers. */
+MUST_USE enum err door_take_over(struct door *door, struct fault *f);
+void door_cancel_elsewhere(struct door *door, uint32_t pid, uint32_t key);
 
 /* --- door_settle.c --- */
 struct authority;

@@ -160,17 +160,14 @@ const char *session_peer(const struct session *s, char text[64])
 
 static void pass_cancel(struct session *s, const struct pgwire_startup *packet)
 {
-    struct door *door = s->worker->door;
-    struct order *order;
+    uint32_t key;
 
-    if (packet->key_len == sizeof s->key && packet->pid > 0) {
-        order = mem_alloc(sizeof *order);
-        order->kind = ORDER_CANCEL;
-        order->pid = packet->pid;
-        memcpy(&order->key, packet->key, sizeof order->key);
-        worker_order(&door->workers[(packet->pid - 1) % (uint32_t)door->worker_count], order);
+    if (packet->key_len != sizeof key || packet->pid == 0) {
+        session_end(s);
+        return;
     }
-    session_end(s);
+    memcpy(&key, packet->key, sizeof key);
+    cancel_begin(s, packet->pid, key);
 }
 
 /* 'S' and the handshake, or 'N'. What was sent behind the request in clear is not to be taken for what TLS protects. */

@@ -37,7 +37,8 @@ json_t *control_status(struct control *c, bool named)
 
 void control_write_status(struct control *c)
 {
-    AUTO_CHARS *path = mem_format("%s/run/%s.json", c->door->state_dir, c->door->name);
+    const char *name = c->door->name_now[0] != '\0' ? c->door->name_now : c->door->name;
+    AUTO_CHARS *path = mem_format("%s/run/%s.json", c->door->state_dir, name);
     AUTO_CHARS *fresh = mem_format("%s.new", path);
     json_t *o = control_status(c, false);
 

@@ -57,17 +57,6 @@ static struct session *find(struct worker *w, uint32_t pid)
     return NULL;
 }
 
-/* A wrong key is answered by nothing, as the server does. */
-static void cancel(struct worker *w, const struct order *order)
-{
-    struct session *s = find(w, order->pid);
-
-    if (s == NULL || s->key != order->key || s->stage != SESSION_LIVE)
-        return;
-    if (!hold_cancel(s) && s->server != NULL)
-        backend_cancel(w, s->server);
-}
-
 static void verifiers_came(struct worker *w)
 {
     struct session *next;
@@ -79,17 +68,40 @@ static void verifiers_came(struct worker *w)
     }
 }
 
+static void listen_again(struct worker *w, bool accepting)
+{
+    struct epoll_event e = {.events = EPOLLIN, .data.ptr = &w->listen_fd};
+
+    if (w->listen_fd < 0 || w->accepting == accepting)
+        return;
+    if (epoll_ctl(w->epoll_fd, accepting ? EPOLL_CTL_ADD : EPOLL_CTL_DEL, w->listen_fd, &e) == 0)
+        w->accepting = accepting;
+}
+
+/* What waits in the queue of a socket that another process has, too, is that one's. */
+static void stop_listening(struct worker *w)
+{
+    w->draining = true;
+    listen_again(w, false);
+    if (w->listen_fd >= 0)
+        close(w->listen_fd);
+    w->listen_fd = -1;
+}
+
 static void carry_out(struct worker *w, struct order *order)
 {
     switch (order->kind) {
     case ORDER_CANCEL:
-        cancel(w, order);
+        cancel_order(w, find(w, order->pid), order);
+        break;
+    case ORDER_CANCELLED:
+        cancel_answered(find(w, order->pid));
         break;
     case ORDER_VERIFIERS:
         verifiers_came(w);
         break;
     case ORDER_DRAIN:
-        w->draining = true;
+        stop_listening(w);
         break;
     case ORDER_STOP:
         w->stopping = true;
@@ -98,7 +110,7 @@ static void carry_out(struct worker *w, struct order *order)
         hold_order(w, order);
         break;
     }
-    if (order->kind != ORDER_CANCEL && order->kind != ORDER_VERIFIERS) /* those two have no one who waits */
+    if (order->kind != ORDER_CANCEL && order->kind != ORDER_CANCELLED && order->kind != ORDER_VERIFIERS) /* nobody waits for these */
         atomic_fetch_add(&w->counts.orders, 1);
     free(order);
 }
@@ -123,16 +135,6 @@ static void take_orders(struct worker *w)
 }
 
 /* --- new clients --- */
-
-static void listen_again(struct worker *w, bool accepting)
-{
-    struct epoll_event e = {.events = EPOLLIN, .data.ptr = &w->listen_fd};
-
-    if (w->listen_fd < 0 || w->accepting == accepting)
-        return;
-    if (epoll_ctl(w->epoll_fd, accepting ? EPOLL_CTL_ADD : EPOLL_CTL_DEL, w->listen_fd, &e) == 0)
-        w->accepting = accepting;
-}
 
 static void accept_some(struct worker *w)
 {
@@ -168,7 +170,9 @@ static void on_event(struct worker *w, struct epoll_event *e)
     }
     if (c->fd < 0)
         return; /* it ended earlier in this turn */
-    if (c->end == END_CLIENT)
+    if (c->end == END_OTHER)
+        cancel_event(w, c);
+    else if (c->end == END_CLIENT)
         session_event(c->owner, e->events);
     else
         backend_event(c->owner, e->events);
@@ -215,6 +219,7 @@ static void look_at_clocks(struct worker *w)
         return;
     w->tick_us = w->now_us;
     listen_again(w, !w->draining);
+    cancel_sweep(w);
     for (struct session *s = w->sessions; s != NULL; s = next) {
         next = s->next;
         if (s->stage < SESSION_PARKED && w->now_us - s->since_us > DOOR_LOGIN_US)
@@ -264,6 +269,7 @@ static void *work(void *arg)
         turn(w);
     while (w->sessions != NULL)
         session_end(w->sessions);
+    cancel_sweep(w);
     free_what_ended(w);
     return NULL;
 }

@@ -96,7 +96,11 @@ class Door:
             assert self.process.poll() is None, f"the door ended:\n{self.log.read_text()}"
             try:
                 self.control = self.open_control()
-                return self.control.ask(do="status")["phase"] == "serving"
+                said = self.control.ask(do="status")   # the process before may still answer
+                if said["phase"] == "serving" and said["pid"] == self.process.pid:
+                    return True
+                self.control.close()
+                return False
             except (FileNotFoundError, ConnectionRefusedError):
                 return False
         wait_for(answers, 30, "the door to serve", show=lambda: self.log.read_text())

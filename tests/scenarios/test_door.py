@@ -10,7 +10,7 @@ import threading
 import psycopg2
 import pytest
 
-from door import Door, decide, make_authority
+from door import Control, Door, decide, make_authority
 from rawpg import Raw, Refused, bind, columns, describe, describe_portal, execute, message, parse, query, sync
 from servers import bin_dir
 from wait import wait_for
@@ -623,3 +623,41 @@ def test_a_slow_reader_is_waited_for_in_little_memory(pair):
         memory = int(pathlib.Path(f"/proc/{door.process.pid}/status").read_text().split("VmRSS:")[1].split()[0])
         assert memory < 60000, f"{memory} kB"
         assert len([1 for kind, _ in c.ready() if kind == b"D"]) == 200
+
+
+# ---- another process takes it over -------------------------------------------------------------------------------
+
+def test_a_new_process_takes_the_address_over_and_nobody_is_dropped(pair):
+    old, _, door = pair()
+    a = door.connect(application_name="stays")
+    pid = value(a, "select pg_backend_pid()")
+    before = door.process
+    door.control.close()
+    door.start()   # a second process of the same door
+    assert value(a, "select pg_backend_pid()") == pid
+    b = door.connect()
+    assert value(b, "select 1") == 1
+    assert door.status()["clients"] == 1
+    left = Control(door.state / "run" / f"shop.door.0.{before.pid}.sock")
+    said = left.ask(do="status")
+    assert said["draining"] and said["clients"] == 1
+    running = Later(a, "select pg_sleep(60)")
+    wait_for(lambda: old.one("select count(*) from pg_stat_activity where query like 'select pg_sleep%' and state = 'active'") == 1, 10, "it to run")
+    a.cancel()   # comes to the new process, is meant for the old one
+    with pytest.raises(psycopg2.errors.QueryCanceled):
+        running.wait()
+    a.close()
+    before.wait(20)
+    assert before.returncode == 0
+
+
+def test_a_door_that_is_killed_takes_its_clients_with_it_and_no_others(pair):
+    old, _, door = pair()
+    a = door.connect()
+    value(a, "select 1")
+    door.close()
+    with pytest.raises(psycopg2.Error):
+        value(a, "select 1")
+    wait_for(lambda: old.one("select count(*) from pg_stat_activity where datname = 'shop' and application_name = ''") == 0, 10, "the server session to end")
+    door.start()
+    assert value(door.connect(), "select 1") == 1
