@@ -77,14 +77,12 @@ def try_case(pair, step, victim):
     return said, "new" if now != old else "old"
 
 
-@pytest.mark.parametrize("victim", VICTIMS)
-@pytest.mark.limit(400)
-def test_victim_at_every_step(server, migration, victim):
+def go_through(server, migration, victim, steps):
     pair = Pair(server, migration, 15, 15, extra="gates:\n  rehearsals: 0\n  pause: 5s\n")
     pair.start()
     with Clients(pair.direct, count=2, pause=0.005) as clients:
         pair.leat.run("rehearse", "--yes")
-        for step in STEPS:
+        for step in steps:
             pair.ready()
             said, serves = try_case(pair, step, victim)
             print(f"| {step:8} | {victim:8} | {said:16} | {serves} |")
@@ -94,3 +92,16 @@ def test_victim_at_every_step(server, migration, victim):
     with pair.side(one_side(pair)).conn("shop") as conn:
         assert clients.check(conn) == []
     pair.equal()
+
+
+@pytest.mark.parametrize("victim", VICTIMS)
+@pytest.mark.limit(300)
+def test_victim_around_the_decision(server, migration, victim):
+    go_through(server, migration, victim, ("drain", "decide", "open"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("victim", VICTIMS)
+@pytest.mark.limit(600)
+def test_victim_at_every_step(server, migration, victim):
+    go_through(server, migration, victim, STEPS)
