@@ -164,8 +164,8 @@ static json_t *steps_json(const struct switch_report *r)
 
 static void tell(const struct switching *w, const struct config_store *store, const struct switch_report *r, enum err err)
 {
-    json_t *o = json_pack("{s:s, s:b, s:b, s:f, s:o, s:I, s:I, s:I, s:[], s:s, s:I, s:i, s:i}", "name", store->name, "ok", (int)(err == ERR_OK), "decided", (int)r->decided, "pause_ms", (double)r->pause_us / 1000,
-                          "steps", steps_json(r), "held", (json_int_t)r->held, "moved", (json_int_t)r->moved, "failed", (json_int_t)r->failed, "unmovable", "authority",
+    json_t *o = json_pack("{s:s, s:b, s:b, s:f, s:o, s:I, s:I, s:I, s:o, s:s, s:I, s:i, s:i}", "name", store->name, "ok", (int)(err == ERR_OK), "decided", (int)r->decided, "pause_ms", (double)r->pause_us / 1000,
+                          "steps", steps_json(r), "held", (json_int_t)r->held, "moved", (json_int_t)r->moved, "failed", (json_int_t)r->failed, "unmovable", r->unmovable != NULL ? json_incref(r->unmovable) : json_array(), "authority",
                           r->source_serves ? "source" : "target", "epoch", (json_int_t)r->epoch, "doors", r->doors, "tries", r->tries);
 
     json_array_append_new(w->stores, o);
@@ -209,6 +209,7 @@ static enum err run_times(struct switching *w, const struct switch_job *job, con
         struct switch_report report;
         enum err err = switch_run(job, &report, f);
         tell(w, store, &report, err);
+        json_decref(report.unmovable);
         TRY(err);
     }
     return ERR_OK;
@@ -216,7 +217,7 @@ static enum err run_times(struct switching *w, const struct switch_job *job, con
 
 static enum err switch_store(struct switching *w, const struct config_store *store, struct fault *f)
 {
-    struct switch_job job = {.config = w->cli->config, .stream = store, .state_dir = w->cli->state_dir, .journal = w->journal, .rehearsal = w->which == REHEARSE, .stop = &interrupted, .say = say, .ctx = w};
+    struct switch_job job = {.config = w->cli->config, .stream = store, .state_dir = w->cli->state_dir, .journal = w->journal, .rehearsal = w->which == REHEARSE, .no_failover = w->cli->no_failover, .stop = &interrupted, .say = say, .ctx = w};
     bool source_serves;
     int64_t epoch;
 

@@ -61,3 +61,14 @@ enum err pg_authority_confirm(struct pg *pg, const struct store *s, struct switc
     TRY(pg_authority_act(pg, s, "abort_attempt", ret->epoch, -1, &ignored, f)); /* no attempt has that number: it only writes */
     return pg_authority_read(pg, s, ret, f);
 }
+
+enum err pg_authority_spare(struct pg *pg, const struct store *s, struct fault *f)
+{
+    const char *params[] = {s->migration, name_of(s)};
+    AUTO_RESULT *r = NULL;
+
+    TRY(pg_query(pg, "SELECT open FROM leat.authority WHERE migration = $1 AND store = $2 FOR SHARE", 2, params, &r, f));
+    if (PQntuples(r) == 1 && pg_get_bool(r, 0, 0))
+        return fault_todo(f, ERR_AUTHORITY, "what differs is mended on the other side: `leat verify`", "the side that would be written to serves: what its users wrote is not replaced");
+    return ERR_OK;
+}
