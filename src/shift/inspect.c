@@ -53,6 +53,26 @@ void inspect_request(struct buf *ret, const char *const *customs, size_t custom_
     message_sync(ret);
 }
 
+void inspect_keep(struct buf *ret, const char *const *customs, size_t custom_count, bool locks)
+{
+    message_close_statement(ret, SESSION_INSPECT_NAME); /* one kept before; none is no error */
+    add_parse(ret);
+    inspect_again(ret, customs, custom_count, locks);
+}
+
+void inspect_again(struct buf *ret, const char *const *customs, size_t custom_count, bool locks)
+{
+    add_bind(ret, customs, custom_count, locks);
+    message_execute(ret);
+    message_sync(ret);
+}
+
+void inspect_forget(struct buf *ret)
+{
+    message_close_statement(ret, SESSION_INSPECT_NAME);
+    message_sync(ret);
+}
+
 /* --- the answer --- */
 
 /* Reads straight through: the first thing wrong is kept, everything after it reads as empty. */

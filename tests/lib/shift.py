@@ -8,7 +8,7 @@ SOURCE, TARGET = 0, 1
 _lib = ctypes.CDLL(str(TREE / "build" / "tests" / "libshift_shim.so"))
 _out, _size, _bytes = ctypes.POINTER(ctypes.c_char_p), ctypes.c_size_t, ctypes.c_char_p
 _lib.shim_why.restype = _bytes
-for _name, _args in {"inspect": [_bytes, ctypes.c_int], "unmovable": [_bytes, _size], "differs": [_bytes, _size, _bytes, _size],
+for _name, _args in {"inspect": [ctypes.c_int, _bytes, ctypes.c_int], "unmovable": [_bytes, _size], "differs": [_bytes, _size, _bytes, _size],
                      "scram_first": [_bytes, _bytes], "scram_next": [_bytes, _size],
                      "rebuild": [_bytes, _size, _bytes, _bytes, _size, ctypes.c_int]}.items():
     getattr(_lib, "shim_" + _name).argtypes = [*_args, ctypes.POINTER(ctypes.c_void_p)]
@@ -45,12 +45,18 @@ class Key:
             raise Unmovable(_lib.shim_why().decode())
 
 
-def ask(raw, customs=(), locks=True):
-    """What the session behind `raw` says of itself: JSON as bytes."""
-    raw.sock.sendall(_call("inspect", ",".join(customs).encode(), locks))
+def ask(raw, customs=(), locks=True, how="once"):
+    """What the session behind `raw` says of itself: JSON as bytes. how: once; or keep, then again, the statement being kept."""
+    raw.sock.sendall(_call("inspect", ord(how[0]), ",".join(customs).encode(), locks))
     rows = [body for kind, body in raw.ready() if kind == b"D"]
     assert len(rows) == 1, rows
     return rows[0][6:]
+
+
+def forget(raw):
+    """The statement kept goes."""
+    raw.sock.sendall(_call("inspect", ord("f"), b"", False))
+    raw.ready()
 
 
 def unmovable(json):

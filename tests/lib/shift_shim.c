@@ -9,7 +9,7 @@
 #include "shift/rebuild.h"
 #include "wire/scram.h"
 
-long shim_inspect(const char *customs, int locks, const char **ret);
+long shim_inspect(int how, const char *customs, int locks, const char **ret);
 long shim_unmovable(const char *json, size_t len, const char **ret);
 long shim_differs(const char *a, size_t a_len, const char *b, size_t b_len, const char **ret);
 long shim_rebuild(const char *json, size_t len, const char *login, const char *unnamed, size_t unnamed_len, int from,
@@ -49,7 +49,7 @@ const char *shim_why(void)
     return fault_text(&fault, text, sizeof text);
 }
 
-long shim_inspect(const char *customs, int locks, const char **ret)
+long shim_inspect(int how, const char *customs, int locks, const char **ret)
 {
     const char *names[64];
     size_t count = 0;
@@ -63,7 +63,10 @@ long shim_inspect(const char *customs, int locks, const char **ret)
             *comma++ = '\0';
         at = comma;
     }
-    inspect_request(&out, names, count, locks != 0);
+    if (how == 'f')
+        inspect_forget(&out);
+    else
+        (how == 'k' ? inspect_keep : how == 'a' ? inspect_again : inspect_request)(&out, names, count, locks != 0);
     *ret = out.data;
     return (long)out.len;
 }

@@ -161,3 +161,19 @@ def test_custom_settings_that_functions_set(server, major):
     with Raw(old.port) as session:
         session.sql("select f(), g()")
         assert {name for name, _ in json.loads(shift.ask(session, names))["customs"]} == {"app.tenant", "app.user", "app.c", "in.sql"}
+
+
+def test_asked_beforehand_and_again(server):
+    old = server(17, "old")
+    with Raw(old.port) as session:
+        session.send(rawpg.parse("", "select 5"), rawpg.sync())
+        first = shift.ask(session, how="keep")
+        assert first == shift.ask(session, how="again") == shift.ask(session, how="keep") == shift.ask(session, how="again")
+        session.send(rawpg.parse("mine", "select 6"), rawpg.sync())
+        session.sql("set work_mem = '5MB'")
+        assert json.loads(shift.ask(session, how="again"))["settings"] == [["work_mem", "5MB"]]
+        shift.forget(session)
+        assert session.sql("select name from pg_prepared_statements") == [["mine"]]
+        with pytest.raises(rawpg.Refused, match="26000"):
+            shift.ask(session, how="again")
+        assert shift.ask(session) == shift.ask(session, how="keep")
