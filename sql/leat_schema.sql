@@ -74,4 +74,26 @@ CREATE TABLE IF NOT EXISTS leat.scratch (
     a text,
     b text,
     n double precision,
-    at timestamptz)
+    at timestamptz);
+CREATE TABLE IF NOT EXISTS leat.authority (
+    migration text NOT NULL,
+    store text NOT NULL,
+    here text NOT NULL CHECK (here IN ('source', 'target')),
+    fence text NOT NULL,
+    epoch bigint NOT NULL DEFAULT 0,
+    side text NOT NULL DEFAULT 'source' CHECK (side IN ('source', 'target')),
+    attempt bigint NOT NULL DEFAULT 0,
+    open boolean NOT NULL,
+    PRIMARY KEY (migration, store));
+CREATE TABLE IF NOT EXISTS leat.turn (
+    migration text NOT NULL,
+    store text NOT NULL,
+    epoch bigint NOT NULL,
+    serves boolean NOT NULL,
+    at pg_lsn NOT NULL DEFAULT pg_catalog.pg_current_wal_insert_lsn(),
+    PRIMARY KEY (migration, store, epoch));
+CREATE TABLE IF NOT EXISTS leat.round (
+    migration text NOT NULL,
+    store text NOT NULL,
+    mark bigint NOT NULL,
+    PRIMARY KEY (migration, store))

@@ -22,7 +22,7 @@ SELECT n.nspname, c.relname, 'trigger', t.tgname,
 FROM pg_catalog.pg_trigger t
 JOIN pg_catalog.pg_class c ON c.oid = t.tgrelid
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-WHERE NOT t.tgisinternal AND n.nspname !~ '^pg_' AND n.nspname NOT IN ('information_schema', 'leat')
+WHERE NOT t.tgisinternal AND t.tgname !~ '^leat_fence_' AND n.nspname !~ '^pg_' AND n.nspname NOT IN ('information_schema', 'leat')
 UNION ALL
 SELECT n.nspname, c.relname, 'row security', '', CASE WHEN c.relforcerowsecurity THEN 'forced' ELSE 'on' END
 FROM pg_catalog.pg_class c

@@ -47,15 +47,19 @@ static size_t utf8_length(const unsigned char *p)
     return n;
 }
 
-void text_tidy(char *text)
+bool text_tidy(char *text)
 {
+    bool any = false;
+
     for (char *p = text; *p != '\0';) {
         size_t n = utf8_length((const unsigned char *)p);
 
+        any = any || n == 0;
         if (n == 0)
             *p = '?';
         p += n > 0 ? n : 1;
     }
+    return any;
 }
 
 __attribute__((format(printf, 4, 0))) static void fault_record(struct fault *f, enum err code, const char *todo,

@@ -51,8 +51,8 @@ void fault_add(struct fault *f, const char *fmt, ...) __attribute__((format(prin
 /* "CODE: what — why — what to do", into `buf`; always ends in NUL. Returns buf. */
 const char *fault_text(const struct fault *f, char *buf, size_t size);
 void fault_clear(struct fault *f);
-/* Whatever is no UTF-8 becomes '?': text of a server that was cut in the middle of a character, or never was any. In place. */
-void text_tidy(char *text);
+/* Whatever is no UTF-8 becomes '?': text of a server that was cut in the middle of a character, or never was any. In place. True: something did. */
+bool text_tidy(char *text);
 
 #define TRY(expr)                                                                                                      \
     do {                                                                                                               \

@@ -108,6 +108,19 @@ void *queue_take(struct queue *q, int64_t deadline_us, size_t *ret_weight)
     return value;
 }
 
+bool queue_await(struct queue *q, int64_t deadline_us)
+{
+    bool there;
+
+    pthread_mutex_lock(&q->lock);
+    while (q->head == NULL && !q->closed)
+        if (!wait_moved(q, deadline_us))
+            break;
+    there = q->head != NULL;
+    pthread_mutex_unlock(&q->lock);
+    return there;
+}
+
 void queue_close(struct queue *q)
 {
     pthread_mutex_lock(&q->lock);

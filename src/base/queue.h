@@ -17,6 +17,8 @@ AUTO_DEFINE(queue)
 bool queue_put(struct queue *q, void *item, size_t weight, int64_t deadline_us);
 /* Waits for an item. NULL: closed and empty, or none by the deadline. ret_weight may be NULL. */
 void *queue_take(struct queue *q, int64_t deadline_us, size_t *ret_weight);
+/* Waits until there is something to take, and leaves it. False: closed and empty, or nothing by the deadline. */
+bool queue_await(struct queue *q, int64_t deadline_us);
 void queue_close(struct queue *q);
 bool queue_closed(struct queue *q);
 size_t queue_weight(struct queue *q);

@@ -1,26 +1,9 @@
 /* cli/again.c — see again.h. */
 #include "cli/again.h"
 
-#include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "replicate/again.h"
-
-static enum err consent(const struct cli *c, const char *store, const char *what, struct fault *f)
-{
-    char line[16];
-
-    if (c->yes)
-        return ERR_OK;
-    if (!c->json && isatty(STDIN_FILENO) && isatty(STDERR_FILENO)) {
-        fprintf(stderr, "%s: %s\nGo on? [y/N] ", store, what);
-        fflush(stderr);
-        if (fgets(line, sizeof line, stdin) != NULL && (line[0] == 'y' || line[0] == 'Y'))
-            return ERR_OK;
-    }
-    return fault_todo(f, ERR_CONSENT, "give --yes", "store %s: %s", store, what);
-}
 
 /* "schema.name", or a name that only one schema has. */
 static enum err find_table(const struct catalog *catalog, const char *text, size_t len, const struct table **ret, struct fault *f)
@@ -73,13 +56,13 @@ static enum err ask_tables(const struct cli *c, const struct config_store *cs, s
     TRY(store_new(c->config, cs, c->state_dir, 0, &stop, &store, f));
     TRY(store->ops->load(store, &source, NULL, f));
     TRY(list_tables(source, c->copy_again, &oids, f));
-    TRY(consent(c, cs->name, "the tables named are emptied on the target and copied again; the others go on being followed", f));
+    TRY(cli_consent(c, cs->name, "the tables named are emptied on the target and copied again; the others go on being followed", f));
     return again_ask(j, cs->name, AGAIN_ASKED, buf_cstr(&oids), f);
 }
 
 static enum err ask_arm(const struct cli *c, const struct config_store *cs, struct journal *j, struct fault *f)
 {
-    TRY(consent(c, cs->name, "publication and slot are made anew on the source, and every table is emptied on the target and copied again; the schema stays", f));
+    TRY(cli_consent(c, cs->name, "publication and slot are made anew on the source, and every table is emptied on the target and copied again; the schema stays", f));
     return again_ask(j, cs->name, AGAIN_ARM, "asked for", f);
 }
 

@@ -104,3 +104,18 @@ void cli_wrap(struct buf *out, const char *text, int width, int indent)
     }
     buf_addc(out, '\n');
 }
+
+enum err cli_consent(const struct cli *c, const char *store, const char *what, struct fault *f)
+{
+    char line[16];
+
+    if (c->yes)
+        return ERR_OK;
+    if (!c->json && isatty(STDIN_FILENO) && isatty(STDERR_FILENO)) {
+        fprintf(stderr, "%s: %s\nGo on? [y/N] ", store, what);
+        fflush(stderr);
+        if (fgets(line, sizeof line, stdin) != NULL && (line[0] == 'y' || line[0] == 'Y'))
+            return ERR_OK;
+    }
+    return fault_todo(f, ERR_CONSENT, "give --yes", "store %s: %s", store, what);
+}

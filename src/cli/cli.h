@@ -25,9 +25,10 @@ struct cli {
     const char *copy_again;
     const char *table;
     int64_t token;
+    int64_t times;
     int64_t nth;             /* of the store's doors */
     bool arm_again;
-    bool yes, watch, follow, verify, apply, man;
+    bool yes, watch, follow, verify, apply, man, doors;
     struct config *config;   /* loaded where the command needs it; the cli's own */
 };
 
@@ -44,6 +45,9 @@ int cmd_status(struct cli *c, struct fault *f);
 int cmd_events(struct cli *c, struct fault *f);
 int cmd_verify(struct cli *c, struct fault *f);
 int cmd_repair(struct cli *c, struct fault *f);
+int cmd_rehearse(struct cli *c, struct fault *f);
+int cmd_cutover(struct cli *c, struct fault *f);
+int cmd_rollback(struct cli *c, struct fault *f);
 int cmd_explain(struct cli *c, struct fault *f);
 int cmd_help(struct cli *c, struct fault *f);
 int cmd_completion(struct cli *c, struct fault *f);
@@ -57,6 +61,8 @@ json_t *cli_object(const struct cli *c, bool ok);
 void cli_answer(const struct cli *c, json_t *o, const char *next_steps);
 /* Errors: one line on stderr, or the JSON answer. Returns the exit status. */
 int cli_fault(const struct cli *c, const struct fault *f);
+/* --yes, or a person at the terminal who says so; ERR_CONSENT. */
+MUST_USE enum err cli_consent(const struct cli *c, const char *store, const char *what, struct fault *f);
 /* "1.2 GB", "340 kB" */
 const char *cli_size(double bytes, char text[32]);
 /* "1,234,567" */

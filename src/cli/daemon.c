@@ -13,6 +13,7 @@
 #include "cli/again.h"
 #include "cli/before.h"
 #include "cli/cli.h"
+#include "pilot/door_process.h"
 #include "pilot/pilot.h"
 #include "pilot/presence.h"
 #include "pilot/status.h"
@@ -192,6 +193,21 @@ static enum err wait_until_down(const struct cli *c, const struct holder *pilot,
     return ERR_OK;
 }
 
+static void say_down(const struct cli *c, bool ran, int doors)
+{
+    if (c->json) {
+        json_t *o = cli_object(c, true);
+
+        json_object_set_new(o, "stopped", json_boolean(ran));
+        json_object_set_new(o, "doors_ended", json_integer(doors));
+        cli_answer(c, o, "leat start");
+        return;
+    }
+    if (doors > 0)
+        printf("%d door(s) ended\n", doors);
+    puts(ran ? "stopped; the slot keeps what the source writes meanwhile\nnext: leat start" : "no pilot was running in the background");
+}
+
 int cmd_stop(struct cli *c, struct fault *f)
 {
     struct holder pilot;
@@ -201,13 +217,6 @@ int cmd_stop(struct cli *c, struct fault *f)
         return err_info(fault_set(f, ERR_SYSTEM, "cannot stop the pilot, pid %d: %s", (int)pilot.pid, strerror(errno)))->exit_status;
     if (runs && wait_until_down(c, &pilot, f) != ERR_OK)
         return err_info(f->code)->exit_status;
-    if (c->json) {
-        json_t *o = cli_object(c, true);
-
-        json_object_set_new(o, "stopped", json_boolean(runs));
-        cli_answer(c, o, "leat start");
-    } else {
-        puts(runs ? "stopped; the slot keeps what the source writes meanwhile\nnext: leat start" : "no pilot was running in the background");
-    }
+    say_down(c, runs, c->doors ? doors_end(c->config, c->state_dir) : 0);
     return 0;
 }

@@ -53,6 +53,17 @@ static enum err set_number(const char *name, const char *value, int64_t *ret, st
     return ERR_OK;
 }
 
+static enum err set_times(struct cli *c, const char *value, struct fault *f)
+{
+    char *end;
+
+    errno = 0;
+    c->times = strtoll(value, &end, 10);
+    if (*end != '\0' || errno != 0 || c->times < 1 || c->times > 1000)
+        return fault_set(f, ERR_USAGE, "--times takes a whole number from 1 to 1000, not \"%s\"", value);
+    return ERR_OK;
+}
+
 /* --until is not checked against its choices here: phases of later releases have an answer of their own. */
 static enum err set_value(struct cli *c, enum option o, const char *value, struct fault *f)
 {
@@ -71,6 +82,7 @@ static enum err set_value(struct cli *c, enum option o, const char *value, struc
     case OPTION_RECOPY: c->copy_again = value; break;
     case OPTION_TOKEN: return set_number("--token", value, &c->token, f);
     case OPTION_NTH: return set_number("--nth", value, &c->nth, f);
+    case OPTION_TIMES: return set_times(c, value, f);
     default: break; /* options of later releases */
     }
     return ERR_OK;
@@ -86,6 +98,7 @@ static void set_flag(struct cli *c, enum option o)
     case OPTION_VERIFY: c->verify = true; break;
     case OPTION_APPLY: c->apply = true; break;
     case OPTION_MAN: c->man = true; break;
+    case OPTION_DOORS: c->doors = true; break;
     default: break; /* --help and --version are seen by finish() */
     }
 }

@@ -10,6 +10,23 @@
 
 #define ARENA_CHUNK (16 << 10)
 #define READ_CHUNK (64 << 10)
+#define BACK "+back" /* no name a user can give holds a '+' */
+
+static void add_ways_back(struct config *c)
+{
+    struct config_store *backs = arena_zalloc(c->arena, c->store_count * sizeof *backs);
+
+    for (size_t i = 0; i < c->store_count; i++) {
+        struct config_store *s = &c->stores[i];
+        backs[i] = *s;
+        backs[i].name = arena_format(c->arena, "%s" BACK, s->name);
+        backs[i].source = s->target;
+        backs[i].target = s->source;
+        backs[i].other = s;
+        backs[i].back = true;
+        s->other = &backs[i];
+    }
+}
 
 enum err config_parse(const char *path, const char *text, size_t len, struct config **ret, struct fault *f)
 {
@@ -27,6 +44,7 @@ enum err config_parse(const char *path, const char *text, size_t len, struct con
     TRY(config_read(&source, root, &config, f));
     ENSURE(config->arena == arena && config->store_count > 0);
     arena = NULL; /* the config has it now */
+    add_ways_back(config);
     *ret = config;
     return ERR_OK;
 }
@@ -75,6 +93,14 @@ const struct config_store *config_store_find(const struct config *c, const char 
         if (strcmp(c->stores[i].name, name) == 0)
             return &c->stores[i];
     return NULL;
+}
+
+const struct config_store *config_stream_find(const struct config *c, const char *name)
+{
+    for (size_t i = 0; i < c->store_count; i++)
+        if (strcmp(c->stores[i].other->name, name) == 0)
+            return c->stores[i].other;
+    return config_store_find(c, name);
 }
 
 const struct config_value *config_value(const struct config *c, const char *path)

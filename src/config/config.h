@@ -34,6 +34,8 @@ struct config_store {
     const char **long_snapshots; /* tables whose copy may hold its snapshot beyond limits.snapshot_age */
     size_t long_snapshot_count;
     enum ddl_policy ddl;
+    const struct config_store *other; /* its way back; of a way back, the store itself */
+    bool back;               /* it is a way back: "NAME+back", source and target exchanged. Never in config.stores */
 };
 
 struct config_limits {
@@ -84,6 +86,8 @@ MUST_USE enum err config_parse(const char *path, const char *text, size_t len, s
 void config_free(struct config *c);
 AUTO_DEFINE(config)
 const struct config_store *config_store_find(const struct config *c, const char *name); /* NULL: none */
+/* The same, and "NAME+back": the way back of a store, whose source is its target. */
+const struct config_store *config_stream_find(const struct config *c, const char *name);
 const struct config_value *config_value(const struct config *c, const char *path); /* NULL: not given, and no default */
 /* The DSN without its passwords, for output; also of a DSN that is not well-formed. In the arena. */
 const char *config_dsn_public(struct arena *a, const char *dsn);

@@ -43,6 +43,7 @@ void txn_add_change(struct parcel *p, struct txn *t, struct change *c)
     t->change_count++;
     t->bytes += c->raw_len;
     t->schema_change = t->schema_change || (c->kind == CHANGE_INSERT && c->relation != NULL && c->relation->notes_schema);
+    t->switch_note = t->switch_note || (c->kind == CHANGE_INSERT && c->relation != NULL && c->relation->notes_switch);
     p->change_count++;
     p->bytes += c->raw_len;
 }

@@ -45,6 +45,7 @@ struct relation {
     const char *raw; /* the message itself, for the spool */
     uint32_t raw_len;
     bool notes_schema; /* its rows note changes of the schema: leat's own */
+    bool notes_switch; /* its rows are marks of a switch, or say who serves: leat's own */
 };
 
 enum change_kind { CHANGE_INSERT = 'I', CHANGE_UPDATE = 'U', CHANGE_DELETE = 'D', CHANGE_TRUNCATE = 'T', CHANGE_MESSAGE = 'M' };
@@ -71,6 +72,7 @@ struct txn {
     bool first;
     bool last;
     bool schema_change; /* a note of a schema change is among the changes of this part */
+    bool switch_note;   /* a mark of a switch is, or that this side serves from here on, or no longer */
     struct lsn commit; /* start of the commit record; known in every part. end <= P iff commit < P, for P the end of any commit */
     struct lsn end;    /* end of the commit record: the transaction's position; zero while unknown */
     int64_t commit_us; /* the source's clock, microseconds since 1970 */

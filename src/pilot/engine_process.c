@@ -255,7 +255,7 @@ void engine_process_turn(struct engine_process *e, const struct pilot_job *job, 
     }
     if (e->pid > 0)
         mind_silence(e, job);
-    if (e->pid == 0 && e->fault.code == ERR_OK && world_mono_us() >= e->again_us && start(e, job, token, &f) != ERR_OK)
+    if (e->pid == 0 && e->wanted && e->fault.code == ERR_OK && world_mono_us() >= e->again_us && start(e, job, token, &f) != ERR_OK)
         again_later(e, job, f.why);
 }
 

@@ -8,6 +8,7 @@
 
 struct engine_process {
     const char *store;
+    bool wanted;         /* it is to run */
     pid_t pid;           /* 0: none runs */
     int64_t started_us;
     int64_t again_us;    /* not to be started before */

@@ -4,7 +4,7 @@
  *  1. No engine runs but under the lease "pilot"; when the lease is lost they are stopped.
  *  2. No engine is left when pilot_run returns: each was asked, waited for, and after STOP_US ended. They are crash-only: the next
  *     one takes everything up from the record.
- *  3. A store's failure stops that store alone. */
+ *  3. A store's failure stops that store alone; that of a way back, neither its store nor anybody's waiting. */
 #include "pilot/pilot.h"
 
 #include <errno.h>
@@ -16,7 +16,9 @@
 #include <sys/stat.h>
 
 #include "base/world.h"
+#include "cutover/record.h"
 #include "journal/journal.h"
+#include "pilot/door_process.h"
 #include "pilot/engine_process.h"
 #include "pilot/presence.h"
 #include "pilot/status.h"
@@ -24,6 +26,7 @@
 #define TURN_MS 100
 #define SHOW_US ((int64_t)250000)
 #define STOP_US ((int64_t)60000000)
+#define LOOK_US ((int64_t)500000)
 #define LEASE_TTL_US ((int64_t)30000000)
 
 static _Atomic int asked; /* times a stop was asked for */
@@ -32,8 +35,11 @@ static _Atomic bool woken;
 struct pilot {
     const struct pilot_job *job;
     struct journal *journal;
-    struct engine_process *engines;
+    struct engine_process *engines; /* of the stores, then of their ways back */
+    struct door_keeper *doors; /* NULL: a run in the foreground keeps none, they would outlive it */
+    size_t stores;
     size_t count;
+    int64_t looked_us;
     int64_t token;
     int64_t renewed_us;
     int64_t shown_us;
@@ -119,11 +125,25 @@ static void revive(struct pilot *p)
 {
     if (!atomic_exchange(&woken, false))
         return;
-    for (size_t i = 0; i < p->count; i++)
-        if (presence_woken(p->job->state_dir, p->engines[i].store) && p->engines[i].fault.code != ERR_OK) {
-            pilot_store_forget(p->job->state_dir, p->engines[i].store);
-            engine_process_revive(&p->engines[i]);
-        }
+    for (size_t i = 0; i < p->stores; i++)
+        if (presence_woken(p->job->state_dir, p->engines[i].store))
+            for (size_t k = i; k < 2 * p->stores; k += p->stores) { /* its way back with it */
+                if (p->engines[k].fault.code == ERR_OK)
+                    continue;
+                pilot_store_forget(p->job->state_dir, p->engines[k].store);
+                engine_process_revive(&p->engines[k]);
+            }
+}
+
+/* A way back is armed by the first rehearsal (cutover/), and is current from then on. */
+static enum err look_for_ways_back(struct pilot *p, struct fault *f)
+{
+    if (world_mono_us() - p->looked_us < LOOK_US)
+        return ERR_OK;
+    p->looked_us = world_mono_us();
+    for (size_t i = 0; i < p->stores; i++)
+        TRY(record_armed(p->journal, p->engines[i].store, &p->engines[p->stores + i].wanted, f));
+    return ERR_OK;
 }
 
 static bool follows(const struct pilot *p, const struct engine_process *e)
@@ -139,7 +159,7 @@ static bool follows(const struct pilot *p, const struct engine_process *e)
 /* Whether nothing is left to wait for: every store has failed, or is where it was to come. */
 static bool settled(const struct pilot *p)
 {
-    for (size_t i = 0; i < p->count; i++)
+    for (size_t i = 0; i < p->stores; i++)
         if (p->engines[i].fault.code == ERR_OK && !(p->job->until_replicate && follows(p, &p->engines[i])))
             return false;
     return true;
@@ -147,7 +167,7 @@ static bool settled(const struct pilot *p)
 
 static enum err first_failure(const struct pilot *p, struct fault *f)
 {
-    for (size_t i = 0; i < p->count; i++)
+    for (size_t i = 0; i < p->stores; i++)
         if (p->engines[i].fault.code != ERR_OK) {
             *f = p->engines[i].fault;
             return f->code;
@@ -159,8 +179,11 @@ static enum err supervise(struct pilot *p, struct fault *f)
 {
     while (atomic_load(&asked) == 0) {
         revive(p);
+        TRY(look_for_ways_back(p, f));
         for (size_t i = 0; i < p->count; i++)
             engine_process_turn(&p->engines[i], p->job, p->token);
+        if (p->doors != NULL)
+            door_keeper_turn(p->doors);
         TRY(renew(p, f));
         show(p);
         if (settled(p))
@@ -207,20 +230,26 @@ static enum err work(struct pilot *p, struct fault *f)
 
     watch_signals();
     p->renewed_us = world_mono_us();
-    p->count = p->job->config->store_count;
+    p->stores = p->job->config->store_count;
+    p->count = 2 * p->stores;
     p->engines = mem_alloc(p->count * sizeof *p->engines);
     for (size_t i = 0; i < p->count; i++) {
-        p->engines[i].store = p->job->config->stores[i].name;
+        const struct config_store *store = &p->job->config->stores[i % p->stores];
+        p->engines[i].store = i < p->stores ? store->name : store->other->name;
+        p->engines[i].wanted = i < p->stores;
         pilot_store_forget(p->job->state_dir, p->engines[i].store);
         (void)presence_woken(p->job->state_dir, p->engines[i].store);
     }
-    if (p->job->daemon)
+    if (p->job->daemon) {
+        p->doors = door_keeper_new(p->job);
         err = presence_write(p->job->state_dir, f);
+    }
     if (err == ERR_OK)
         err = supervise(p, f);
     stop_engines(p);
     if (p->job->daemon)
         presence_remove(p->job->state_dir);
+    door_keeper_free(p->doors);
     free(p->engines);
     return err;
 }

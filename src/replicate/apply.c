@@ -13,7 +13,9 @@
  *  2. What touches a key of an uncommitted batch waits for its commit.
  *  3. A transaction larger than a part keeps its lane, alone, from its first part to its last.
  *  4. A transaction ending at or before `start` is not applied; one ending at or before a table's `joined` is not applied to it.
- *  5. Of what comes twice (a slot sends again, from behind what the backlog held) nothing is taken twice: only what commits after
+ *  5. What is written to a side without the authority, past its fence, is applied nowhere: the stream itself says from where to where
+ *     its source served (leat.turn).
+ *  6. Of what comes twice (a slot sends again, from behind what the backlog held) nothing is taken twice: only what commits after
  *     all that was taken before. */
 #include <stdlib.h>
 #include <time.h>
@@ -58,6 +60,8 @@ enum err apply_route(struct apply *a, const struct txn *t, const struct relation
     *ret = NULL; /* what does not apply may have had another shape: it is not even bound */
     if (lsn_lt(t->commit, a->start) || apply_is_ahead(a, t) || (table != NULL && (rtable_state(table) != TABLE_JOINED || lsn_lt(t->commit, table->joined))))
         return ERR_OK;
+    if (!a->serves && table != NULL)
+        return fault_set(f, ERR_FOREIGN_WRITE, "%s.%s, transaction %u", rel->schema, rel->name, t->xid);
     return router_bind(a->router, rel, ret, &table, f);
 }
 
@@ -226,13 +230,19 @@ static enum err give(struct apply *a, struct batch *b, struct fault *f)
     return ERR_OK;
 }
 
-static bool ends_open(const struct parcel *p)
+/* The large transaction whose part is the parcel's last; NULL: it ends with a whole one. */
+static struct txn *left_open(const struct parcel *p)
 {
-    const struct txn *t = p->txns;
+    struct txn *t = p->txns;
 
     while (t != NULL && t->next != NULL)
         t = t->next;
-    return t != NULL && !t->last;
+    return t != NULL && !t->last ? t : NULL;
+}
+
+static bool ends_open(const struct parcel *p)
+{
+    return left_open(p) != NULL;
 }
 
 static bool begins_open(const struct parcel *p)
@@ -262,11 +272,11 @@ static struct parcel *more(struct apply *a, bool more_soon, int64_t patience)
     return p;
 }
 
-/* The first transaction of the parcel that changed the schema and was not applied before this engine. */
-static struct txn *schema_change(const struct apply *a, const struct parcel *p)
+/* The first transaction of the parcel that changed the schema, or is a note of a switch, and was not met before this engine. */
+static struct txn *barrier(const struct apply *a, const struct parcel *p)
 {
     for (struct txn *t = p->txns; t != NULL; t = t->next)
-        if (t->schema_change && !lsn_lt(t->commit, a->start))
+        if ((t->schema_change || t->switch_note) && !lsn_lt(t->commit, a->start))
             return t;
     return NULL;
 }
@@ -293,7 +303,7 @@ static struct batch *gather(struct apply *a, struct parcel *first, struct parcel
         p = more(a, more_soon, patience);
         if (p == NULL)
             return b;
-        if (begins_open(p) || ends_open(p) || schema_change(a, p) != NULL) {
+        if (begins_open(p) || ends_open(p) || barrier(a, p) != NULL) {
             *ret_left = p;
             return b;
         }
@@ -319,7 +329,7 @@ static enum err send_off(struct apply *a, struct batch *b, struct fault *f)
     return ERR_OK;
 }
 
-/* --- changes of the schema --- */
+/* --- changes of the schema, notes of a switch --- */
 
 static bool await_all_committed(struct apply *a)
 {
@@ -347,22 +357,56 @@ static enum err come_to(struct apply *a, struct parcel *p, struct txn *t, struct
     return await_all_committed(a) ? ERR_OK : fault_set(f, ERR_INTERRUPTED, "stopped");
 }
 
-/* A schema change is a barrier: all before it has committed when it is met. */
-static enum err meet_schema_changes(struct apply *a, struct parcel *p, struct fault *f)
+/* A mark that came round is on the target, and with it on its disk all that was before it. No lane is at work: the first one's session is free. */
+static enum err meet_switch_notes(struct apply *a, const struct txn *t, struct fault *f)
+{
+    for (const struct change *c = t->changes; c != NULL; c = c->next) {
+        struct switch_note note;
+        if (c->relation == NULL || !c->relation->notes_switch || !a->store->ops->switch_note(a->store, c, &note))
+            continue;
+        if (note.is_turn)
+            a->serves = note.serves;
+        else
+            TRY(a->store->ops->lane_mark(a->lanes[0].lane, t->end, note.mark, f));
+    }
+    return ERR_OK;
+}
+
+static enum err meet(struct apply *a, struct txn *t, struct fault *f)
+{
+    if (t->schema_change)
+        TRY(ddl_meet(a->ddl, t, f));
+    return t->switch_note ? meet_switch_notes(a, t, f) : ERR_OK;
+}
+
+/* Each is a barrier: all before it has committed when it is met. */
+static enum err meet_barriers(struct apply *a, struct parcel *p, struct fault *f)
 {
     struct txn *t;
 
-    while ((t = schema_change(a, p)) != NULL) {
+    while ((t = barrier(a, p)) != NULL) {
         enum err err = come_to(a, p, t, f);
         if (err == ERR_OK)
-            err = ddl_meet(a->ddl, t, f);
+            err = meet(a, t, f);
         if (err != ERR_OK) {
             a->kept = p; /* a lane may be at work in its memory */
             return err;
         }
         t->schema_change = false;
+        t->switch_note = false;
     }
     return ERR_OK;
+}
+
+/* What committed before a large transaction does not wait for the end of that, as it would in one batch with its first part. */
+static enum err come_to_large(struct apply *a, struct parcel *p, struct fault *f)
+{
+    struct txn *t = left_open(p);
+    enum err err = t != NULL && t != p->txns ? come_to(a, p, t, f) : ERR_OK;
+
+    if (err != ERR_OK)
+        a->kept = p; /* a lane may be at work in its memory */
+    return err;
 }
 
 static enum err on_parcel(struct apply *a, struct parcel *p, struct fault *f)
@@ -372,7 +416,8 @@ static enum err on_parcel(struct apply *a, struct parcel *p, struct fault *f)
     while (left != NULL) {
         enum err err;
 
-        TRY(meet_schema_changes(a, left, f));
+        TRY(meet_barriers(a, left, f));
+        TRY(come_to_large(a, left, f));
         err = send_off(a, gather(a, left, &left), f);
         if (err != ERR_OK) {
             parcel_free(left);
@@ -416,13 +461,14 @@ static void *dispatcher_thread(void *arg)
             continue;
         }
         free_done(a);
-        p = apply_next(a, world_mono_us() + 20000, &end);
+        p = apply_take_in_hand(a, world_mono_us() + 20000, &end);
         if (p == NULL && end)
             break;
         if (p != NULL && on_parcel(a, p, &f) != ERR_OK) {
             apply_fail(a, &f);
             break;
         }
+        atomic_store(&a->in_hand, false);
     }
     return NULL;
 }
@@ -466,6 +512,7 @@ enum err apply_start(struct store *s, struct registry *r, struct router_state *r
     a->touched = at->touched;
     a->in = in;
     a->start = at->applied;
+    a->serves = at->serves;
     a->facts.applied = at->applied;
     a->facts.mark = at->mark;
     a->facts.delivered = at->applied;
@@ -499,9 +546,11 @@ enum err apply_check(struct apply *a, struct fault *f)
 
 void apply_facts(struct apply *a, struct apply_facts *ret)
 {
+    bool all_given = apply_all_given(a); /* first: a parcel that has left what this looks at has its number by now */
+
     pthread_mutex_lock(&a->lock);
     *ret = a->facts;
-    ret->idle = a->committed_seq == a->last_seq && !a->chain && queue_count(a->in) == 0 && a->taken == 0 && a->returned_next == a->returned_count;
+    ret->idle = all_given && a->committed_seq == a->last_seq && !a->chain;
     if (a->committed_seq == a->last_seq && !a->chain)
         ret->applied = lsn_max(ret->applied, ret->delivered);
     pthread_mutex_unlock(&a->lock);

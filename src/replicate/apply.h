@@ -27,6 +27,7 @@ struct apply_place { /* where the target stands when an engine starts */
     struct lsn applied;      /* what ends at or before it is not applied again */
     struct lsn mark;         /* the newest mark found there */
     struct touched *touched; /* what is given to the lanes is noted there before */
+    bool serves;             /* the stream's source had the authority there */
     const struct lsn *ahead; /* commits beyond it that are there already (cut.h) */
     size_t ahead_count;
 };

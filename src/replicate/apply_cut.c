@@ -25,6 +25,28 @@ struct parcel *apply_next(struct apply *a, int64_t deadline_us, bool *ret_end)
     return p;
 }
 
+static bool any_returned(const struct apply *a)
+{
+    return a->returned_next != a->returned_count;
+}
+
+struct parcel *apply_take_in_hand(struct apply *a, int64_t deadline_us, bool *ret_end)
+{
+    bool there = any_returned(a) || queue_await(a->in, deadline_us);
+
+    *ret_end = !there && queue_closed(a->in);
+    if (!there)
+        return NULL;
+    atomic_store(&a->in_hand, true); /* nobody else takes while the dispatcher is not held */
+    return apply_next(a, 0, ret_end);
+}
+
+/* In the order a parcel goes: where it has left one place it is in the next already. */
+bool apply_all_given(struct apply *a)
+{
+    return queue_count(a->in) == 0 && a->taken == 0 && !any_returned(a) && !atomic_load(&a->in_hand);
+}
+
 struct parcel *apply_take(struct apply *a, int64_t deadline_us)
 {
     bool end;

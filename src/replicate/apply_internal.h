@@ -36,6 +36,7 @@ struct apply {
     uint64_t last_seq;       /* given out */
     uint64_t committed_seq;
     uint64_t yield_before;   /* lanes whose batch is later give up what they hold: an earlier one is blocked */
+    bool serves;             /* the stream's source has the authority at the place the dispatcher stands; its own */
     bool chain;              /* a transaction larger than a part is under way, on lane chain_lane */
     size_t chain_lane;
     bool stop;
@@ -51,6 +52,7 @@ struct apply {
     struct parcel **returned; /* taken for a cut, and to be dispatched before what is queued */
     _Atomic size_t returned_count;
     _Atomic size_t returned_next;
+    _Atomic bool in_hand; /* the dispatcher has a parcel, or is about to take one */
     _Atomic size_t taken; /* parcels in the hands of a cut */
     struct batch *done;      /* committed, for the dispatcher to free: it may still be looking at their keys */
 };
@@ -62,6 +64,10 @@ bool apply_is_over(struct apply *a);
 void *apply_lane_thread(void *lane);
 /* apply_cut.c: the next parcel, of those given back or of the queue; NULL: none until the deadline (0: at once). */
 struct parcel *apply_next(struct apply *a, int64_t deadline_us, bool *ret_end);
+/* For the dispatcher: waits, and counts as having it in hand before it is gone from where it was. */
+struct parcel *apply_take_in_hand(struct apply *a, int64_t deadline_us, bool *ret_end);
+/* Whether nothing has come that is not with the lanes yet. */
+bool apply_all_given(struct apply *a);
 bool apply_is_ahead(const struct apply *a, const struct txn *t);
 void apply_note_seen(struct apply *a, const struct parcel *p);
 

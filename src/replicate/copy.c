@@ -15,6 +15,7 @@
 #define RANGE_BYTES ((int64_t)64 << 20)
 #define MOST_RANGES 256
 #define RETRY_US ((int64_t)2000000)
+#define BEAT_TURN_US ((int64_t)50000)
 #define MOST_WAITS 60 /* attempts at a table that may be ahead of the target's schema */
 #define MOST_WORKERS 64
 
@@ -34,6 +35,8 @@ struct copy {
     struct journal *journal;
     pthread_t threads[MOST_WORKERS];
     size_t thread_count;
+    pthread_t beater;    /* brings the heartbeats that an engine before this one may have owed */
+    bool beater_started;
     const struct build_item *building[MOST_WORKERS];
     enum copy_pace pace;
     _Atomic bool stop;
@@ -164,16 +167,38 @@ static enum err note(struct copy *c, enum event_kind kind, const struct rtable *
     return err;
 }
 
+static void wait_a_little(const struct copy *c)
+{
+    int64_t until = world_mono_us() + RETRY_US;
+
+    while (world_mono_us() < until && !atomic_load(&c->stop))
+        world_sleep_us(BEAT_TURN_US);
+}
+
+/* H(t), which its join waits for. A source that cannot take it now (its disk is full) costs the rows on the target nothing: until it can, or we stop. */
+static enum err beat(struct copy *c, struct store_copier *copier, const struct rtable *t, struct fault *f)
+{
+    char text[64];
+    enum err err;
+
+    snprintf(text, sizeof text, "H:%" PRIu32 ".%d", t->source->oid, t->attempt);
+    while ((err = ops(c)->copier_heartbeat(copier, text, f)) == ERR_BUSY && !atomic_load(&c->stop)) {
+        log_fault(LOG_WARN, c->store->name, f);
+        fault_clear(f);
+        wait_a_little(c);
+    }
+    return err;
+}
+
+/* The record says it; the heartbeat is owed until it is sent, and the next engine sends it if this one cannot. */
 static enum err copied(struct worker *w, struct rtable *t, struct fault *f)
 {
     struct copy *c = w->copy;
-    char text[64];
 
-    snprintf(text, sizeof text, "H:%" PRIu32 ".%d", t->source->oid, t->attempt);
-    TRY(ops(c)->copier_heartbeat(w->copier, text, f));
     pthread_mutex_lock(&c->registry->lock);
     rtable_move(c->registry, t, TABLE_COPIED);
     pthread_mutex_unlock(&c->registry->lock);
+    TRY(beat(c, w->copier, t, f));
     return t->source->bytes > RANGE_BYTES ? note(c, EVENT_TABLE_COPIED, t, f) : ERR_OK;
 }
 
@@ -388,18 +413,13 @@ static enum err take_up(struct copy *c, struct fault *f)
 
     for (size_t i = 0; i < c->registry->count && err == ERR_OK; i++) {
         struct rtable *t = &c->registry->tables[i];
-        char text[64];
 
+        if (rtable_state(t) != TABLE_OPEN)
+            continue;
         if (copier == NULL)
             err = ops(c)->copier_open(c->store, &copier, f);
         if (err != ERR_OK)
             break;
-        if (rtable_state(t) == TABLE_COPIED || rtable_state(t) == TABLE_INDEXED) {
-            snprintf(text, sizeof text, "H:%" PRIu32 ".%d", t->source->oid, t->attempt);
-            err = ops(c)->copier_heartbeat(copier, text, f);
-        }
-        if (rtable_state(t) != TABLE_OPEN)
-            continue;
         if (!ops(c)->copier_snapshot_alive(copier, t->source, &t->record)) {
             pthread_mutex_lock(&c->registry->lock);
             rtable_reset(c->registry, t, 0);
@@ -413,9 +433,6 @@ static enum err take_up(struct copy *c, struct fault *f)
             t->ranges_left += !t->record.ranges_done[k];
         if (t->ranges_left == 0) { /* only its closing was missed: the last range is read as none and closes it */
             err = ops(c)->copier_close_table(copier, t->source, &t->record, f);
-            snprintf(text, sizeof text, "H:%" PRIu32 ".%d", t->source->oid, t->attempt);
-            if (err == ERR_OK)
-                err = ops(c)->copier_heartbeat(copier, text, f);
             pthread_mutex_lock(&c->registry->lock);
             rtable_move(c->registry, t, TABLE_COPIED);
             pthread_mutex_unlock(&c->registry->lock);
@@ -424,6 +441,36 @@ static enum err take_up(struct copy *c, struct fault *f)
     if (copier != NULL)
         ops(c)->copier_close(copier);
     return err;
+}
+
+static bool is_owed(const struct rtable *t)
+{
+    return rtable_state(t) == TABLE_COPIED || rtable_state(t) == TABLE_INDEXED;
+}
+
+/* Twice does no harm: a table that a worker has just finished may get another. */
+static void *beat_thread(void *arg)
+{
+    struct copy *c = arg;
+    struct store_copier *copier = NULL;
+    struct fault f = {0};
+    enum err err = ops(c)->copier_open(c->store, &copier, &f);
+
+    for (size_t i = 0; i < c->registry->count && err == ERR_OK && !atomic_load(&c->stop); i++)
+        if (is_owed(&c->registry->tables[i]))
+            err = beat(c, copier, &c->registry->tables[i], &f);
+    if (err != ERR_OK)
+        fail(c, &f);
+    ops(c)->copier_close(copier);
+    return NULL;
+}
+
+static void start_beater(struct copy *c)
+{
+    for (size_t i = 0; i < c->registry->count && !c->beater_started; i++)
+        c->beater_started = is_owed(&c->registry->tables[i]);
+    if (c->beater_started)
+        ENSURE(pthread_create(&c->beater, NULL, beat_thread, c) == 0);
 }
 
 static void start_workers(struct copy *c, int count, bool indexes)
@@ -455,6 +502,7 @@ enum err copy_start(struct store *s, struct registry *r, struct journal *j, stru
         free(c);
         return err;
     }
+    start_beater(c);
     if (!registry_all(r, TABLE_COPIED))
         start_workers(c, s->config->limits.copy_workers, false);
     if (!registry_all(r, TABLE_INDEXED))
@@ -487,6 +535,8 @@ void copy_stop(struct copy *c)
     pthread_mutex_unlock(&c->registry->lock);
     for (size_t i = 0; i < c->thread_count; i++)
         pthread_join(c->threads[i], NULL);
+    if (c->beater_started)
+        pthread_join(c->beater, NULL);
     free(c);
 }
 

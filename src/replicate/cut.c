@@ -77,6 +77,8 @@ static bool look_through(struct making *m, const struct parcel *p, const char *m
             m->why = "a large transaction is under way";
         else if (t->schema_change)
             m->why = "the schema changes";
+        else if (t->switch_note)
+            m->why = "a switch is under way";
         else if (is_mark(m, t, mark))
             *ret_at = t->end;
     }
@@ -191,10 +193,11 @@ static enum err apply_seen(struct making *m, struct fault *f)
     batch_free(b);
     if (err == ERR_OK)
         apply_skip(m->place->apply, m->ahead, m->ahead_count);
+    else
+        m->place->store->ops->lane_rollback(m->place->lane); /* whatever it was: the next cut begins with a lane that is free */
     if (err == ERR_BUSY || err == ERR_DIVERGED || err == ERR_TARGET_SQL) { /* the dispatcher knows what to do with it */
         log_fault(LOG_INFO, m->place->store->name, f);
         fault_clear(f);
-        m->place->store->ops->lane_rollback(m->place->lane);
         m->why = "a row did not behave as the stream said";
         err = ERR_OK;
     }

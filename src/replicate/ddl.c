@@ -89,6 +89,16 @@ void ddl_pending(struct ddl *d, char *ret, size_t size)
     pthread_mutex_unlock(&d->lock);
 }
 
+static bool is_pending(struct ddl *d, const char *text)
+{
+    bool same;
+
+    pthread_mutex_lock(&d->lock);
+    same = strncmp(d->pending, text, sizeof d->pending - 1) == 0;
+    pthread_mutex_unlock(&d->lock);
+    return same;
+}
+
 static enum err set_pending(struct ddl *d, const char *text, struct fault *f)
 {
     bool same;
@@ -113,7 +123,7 @@ enum err ddl_found(struct ddl *d, const char *text, struct fault *f)
     char *body;
     enum err err = ERR_OK;
 
-    if (strncmp(d->pending, text, sizeof d->pending - 1) == 0)
+    if (is_pending(d, text))
         return ERR_OK;
     o = json_pack("{s:s}", "found", text);
     body = json_dumps(o, JSON_COMPACT);
@@ -234,7 +244,7 @@ enum err ddl_stop(struct ddl *d, const struct schema_change *c, const struct ddl
         todo = mem_format("%s; on the target, then `leat resume %s`", m->statement, d->store->name);
     if (d->store->store->ddl == DDL_STOP)
         TRY(note_seen(d, c, m->statement, f));
-    else if (strcmp(d->pending, todo) != 0) /* not counted as noted: what was rolled back with it is still to be carried out */
+    else if (!is_pending(d, todo)) /* not counted as noted: what was rolled back with it is still to be carried out */
         TRY(ddl_note(d, EVENT_DDL_SEEN, c, m->statement, why, f));
     TRY(set_pending(d, todo, f));
     why = why != NULL ? why : m->remark;

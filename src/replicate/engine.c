@@ -143,7 +143,7 @@ static void leave_identities(struct engine *e)
 
 int engine_main(const struct config *c, const char *state_dir, const char *store, int64_t pilot_token, bool consent, const struct engine_guest *guest)
 {
-    struct engine e = {.config = c, .config_store = config_store_find(c, store), .state_dir = state_dir, .consent = consent, .guest = guest, .lag_us = LAG_UNKNOWN};
+    struct engine e = {.config = c, .config_store = config_stream_find(c, store), .state_dir = state_dir, .consent = consent, .guest = guest, .lag_us = LAG_UNKNOWN};
     AUTO_CHARS *log_path = mem_format("%s/log/%s.log", state_dir, store);
     struct fault f = {0};
     enum err err;

@@ -61,6 +61,9 @@ struct engine {
     char doing[256];
     char waits_for[512];
     int64_t ledger;
+    struct switch_row authority; /* what the stream's source says */
+    int64_t decided_us;        /* monotonic: since when it has said that the other side is to serve; 0: it does not */
+    int64_t opened;            /* the epoch the target is known to serve from */
     int64_t started_us;        /* wall */
     struct fault before;       /* what the engine before this one ended with, and when (wall) */
     int64_t before_us;
@@ -87,6 +90,8 @@ void engine_write_status(struct engine *e);
 void engine_write_fault(const char *state_dir, const char *store, const struct fault *f);
 /* What the engine before this one ended with; it is not to be taken for this one's. */
 void engine_take_fault(struct engine *e);
+/* engine_authority.c: who serves, as the source says; a decision that nobody carries to its end is carried to it. */
+MUST_USE enum err engine_mind_authority(struct engine *e, struct fault *f);
 /* engine_watch.c: one turn of the engine's own loop. */
 MUST_USE enum err engine_turn(struct engine *e, struct fault *f);
 /* Tables that lost their key are given another identity on the source. */

@@ -2,7 +2,8 @@
  *
  * Order: who the servers are → the slot is where this record left it → the lease on the target (older sessions gone) → roles → arm
  * (identity, publication, slot) → schema → catalogs and records → spool → positions checked. Each of the parts that change something is
- * a step of the journal. The slot is looked at before the lease is taken: an old copy of a state folder must not end the leat that works. */
+ * a step of the journal. A way back (its source is the store's target) is armed only: both sides hold the same rows when it is, by the stream
+ * it mirrors. Nothing is ever copied by it, and so nothing emptied. The slot is looked at before the lease is taken: an old copy of a state folder must not end the leat that works. */
 #include "replicate/engine_internal.h"
 
 #include <errno.h>
@@ -141,7 +142,7 @@ static enum err arm(struct engine *e, bool again, struct fault *f)
     char text[LSN_TEXT_SIZE];
 
     (void)again;
-    if (!e->consent)
+    if (!e->consent && !e->config_store->back)
         return fault_set(f, ERR_CONSENT, "store %s: publication, slot and schema leat are to be made on the source, and tables without a key get another REPLICA IDENTITY (`leat plan` lists them)", e->config_store->name);
     doing(e, "arming the stream on the source");
     TRY(e->store->ops->load(e->store, &source, NULL, f));
@@ -180,6 +181,8 @@ static enum err load_items(struct engine *e, struct fault *f)
     AUTO_CHARS *dir = schema_dir(e);
     enum step_state finished;
 
+    if (e->config_store->back)
+        return ERR_OK;
     TRY(e->journal->ops->step_get(e->journal, e->config_store->name, "analyze", &finished, f));
     if (finished == STEP_DONE && registry_all(e->registry, TABLE_INDEXED))
         return ERR_OK;
@@ -200,7 +203,9 @@ static enum err load(struct engine *e, struct fault *f)
     err = e->store->ops->adopt(e->store, e->source, e->target, &records, &w, f);
     if (err == ERR_OK)
         err = registry_new(e->source, e->target, &records, &e->registry, f);
-    if (err == ERR_OK)
+    if (err == ERR_OK && e->config_store->back)
+        registry_all_joined(e->registry);
+    else if (err == ERR_OK)
         err = registry_restore(e->registry, &records, f);
     arena_free(records.arena);
     TRY(err);
@@ -294,7 +299,7 @@ static enum err start_threads(struct engine *e, const struct stream_facts *facts
 {
     struct store_waits w = {waits_tell, e};
     struct lsn start = lsn_max(facts->applied, e->progress.durable); /* nothing before it is to be applied */
-    struct apply_place at = {.applied = start, .mark = facts->applied, .touched = e->touched, .ahead = facts->ahead, .ahead_count = facts->ahead_count};
+    struct apply_place at = {.applied = start, .mark = facts->applied, .touched = e->touched, .serves = facts->serves, .ahead = facts->ahead, .ahead_count = facts->ahead_count};
 
     if (!registry_all(e->registry, TABLE_COPIED)) {
         doing(e, "waiting until no commit can be missing from a snapshot");
@@ -335,10 +340,12 @@ enum err engine_prepare(struct engine *e, struct fault *f)
     TRY(identify(e, a, f));
     TRY(check_slot_first(e, f));
     TRY_WITH(e->store->ops->prepare(e->store, &w, f), f, "taking the target's lease");
-    TRY(step(e, "roles", roles, f));
+    if (!e->config_store->back)
+        TRY(step(e, "roles", roles, f));
     TRY(again_arm(e, arm, f));
     TRY_WITH(step(e, "arm", arm, f), f, "arming the stream");
-    TRY(step(e, "schema", schema, f));
+    if (!e->config_store->back)
+        TRY(step(e, "schema", schema, f));
     TRY(e->store->ops->facts(e->store, a, &facts, f));
     TRY(check_positions(e, a, &facts, f));
     TRY(open_spool(e, facts.spool, &spool_made, f));

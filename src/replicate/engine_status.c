@@ -156,8 +156,8 @@ void engine_write_status(struct engine *e)
     text_tidy(text);
     text_tidy(pending);
     text_tidy(e->waits_for);
-    o = json_pack("{s:i, s:s, s:i, s:I, s:s, s:s, s:s, s:s, s:i, s:b, s:I, s:I, s:s}", "format_version", 1, "store", e->config_store->name, "pid", (int)getpid(), "at_us",
-                  (json_int_t)world_wall_us(), "phase", phase_name(e->phase), "doing", text, "waits_for", e->waits_for, "authority", "source", "epoch", 0, "following",
+    o = json_pack("{s:i, s:s, s:i, s:I, s:s, s:s, s:s, s:s, s:I, s:b, s:I, s:I, s:s}", "format_version", 1, "store", e->config_store->name, "pid", (int)getpid(), "at_us",
+                  (json_int_t)world_wall_us(), "phase", phase_name(e->phase), "doing", text, "waits_for", e->waits_for, "authority", e->authority.there && !e->authority.names_source ? "target" : "source", "epoch", (json_int_t)e->authority.epoch, "following",
                   (int)e->following, "started_us", (json_int_t)e->started_us, "rss_bytes", (json_int_t)rss_bytes(), "ddl_pending", pending);
     if (o == NULL)
         return;

@@ -184,7 +184,7 @@ static enum err advance_phase(struct engine *e, struct fault *f)
 {
     switch (e->phase) {
     case ENGINE_BUILD:
-        e->phase = ENGINE_COPY;
+        e->phase = e->config_store->back ? ENGINE_FOLLOW : ENGINE_COPY;
         return ERR_OK;
     case ENGINE_COPY:
         if (registry_all(e->registry, TABLE_INDEXED))
@@ -203,7 +203,8 @@ static enum err advance_phase(struct engine *e, struct fault *f)
         }
         return ERR_OK;
     case ENGINE_FOLLOW:
-        TRY(start_guest(e, f));
+        if (!e->config_store->back)
+            TRY(start_guest(e, f));
         return begin_following(e, f);
     }
     return ERR_OK;
@@ -230,17 +231,29 @@ enum err engine_mind_identities(struct engine *e, struct fault *f)
     return err;
 }
 
+/* What a server cannot take now (its disk is full, a lock is held) is done in the next round. */
+static enum err or_next_time(const struct engine *e, enum err err, const struct fault *why, struct fault *f)
+{
+    if (err == ERR_BUSY) {
+        log_fault(LOG_WARN, e->config_store->name, why);
+        return ERR_OK;
+    }
+    *f = *why;
+    return err;
+}
+
 enum err engine_heartbeat(struct engine *e, struct fault *f)
 {
     struct fault why = {0};
-    enum err err = e->store->ops->watcher_heartbeat(e->watcher, e->acknowledged, &why);
 
-    if (err == ERR_BUSY) {
-        log_fault(LOG_WARN, e->config_store->name, &why);
-        return ERR_OK;
-    }
-    *f = why;
-    return err;
+    return or_next_time(e, e->store->ops->watcher_heartbeat(e->watcher, e->acknowledged, &why), &why, f);
+}
+
+static enum err trim(struct engine *e, struct fault *f)
+{
+    struct fault why = {0};
+
+    return or_next_time(e, e->store->ops->watcher_trim(e->watcher, &why), &why, f);
 }
 
 static enum err housekeeping(struct engine *e, struct fault *f)
@@ -249,7 +262,7 @@ static enum err housekeeping(struct engine *e, struct fault *f)
 
     TRY(engine_heartbeat(e, f));
     TRY(e->journal->ops->lease_renew(e->journal, e->lease, e->token, f));
-    TRY(e->store->ops->watcher_trim(e->watcher, f));
+    TRY(trim(e, f));
     TRY(e->store->ops->watcher_ledger(e->watcher, &e->ledger, f));
     if (e->phase == ENGINE_FOLLOW)
         TRY(fingerprint_look(e->fingerprint, e->watcher, f));
@@ -276,6 +289,7 @@ enum err engine_turn(struct engine *e, struct fault *f)
         TRY(tick(e, f));
         TRY(engine_govern(e, f));
     }
+    TRY(engine_mind_authority(e, f));
     if (engine_due(&acknowledged, ACKNOWLEDGE_US))
         TRY(engine_acknowledge(e, f));
     if (engine_due(&identities, IDENTITY_US))

@@ -75,6 +75,7 @@ struct stream_facts { /* where things stand when an engine starts; positions are
     struct lsn *ahead;      /* commits beyond `applied` that are on the target already: a cut was being made (replicate/cut.h); arena of the call */
     size_t ahead_count;
     const char *spool;      /* identity of the spool recorded on the target, NULL: none; arena of the call */
+    bool serves;            /* the stream's source had the authority at `applied`: what is written there counts */
 };
 
 /* A column of a table (or what stands for one in a type) as a schema change left it. */
@@ -106,6 +107,7 @@ struct schema_change {
     const char *role;
     const char *path;
     const char *settings;
+    bool garbled;        /* some of it was no UTF-8 and reads '?': fit to be shown, not to be run */
     struct ddl_object *objects;
     size_t count;
     struct change *change; /* the note itself, in the stream */
@@ -119,6 +121,31 @@ struct ddl_misfit { /* why following cannot go on past a schema change, and what
     const char *remark;    /* what to mind, or NULL */
 };
 
+/* What a switch writes into the stream: a mark that is to come round, or that the stream's own source serves from here on (or no longer). */
+struct switch_note {
+    int64_t mark;
+    bool is_turn;
+    int64_t epoch;
+    bool serves;
+};
+
+/* What one side's own row says of authority (SWITCH.md): it serves iff its row names it and its fence is open. */
+struct switch_row {
+    bool there;          /* the store was armed for switching */
+    int64_t epoch;
+    bool names_source;   /* whom it names: the store's source, or its target */
+    bool names_here;     /* it names the side it stands on */
+    int64_t attempt;
+    bool open;           /* its fence */
+};
+
+/* What stands in the way of a switch. In the arena. */
+struct switch_obstacle {
+    const char *what;    /* "prepared-transaction", "long-transaction", "role-shared", "locks", "recovery" */
+    const char *why;     /* who, since when, and what to do */
+    bool refuses;        /* or is only to be known */
+};
+
 struct lane_stats {
     uint64_t replays;     /* batches that had to be replayed row by row */
     uint64_t divergences;
@@ -130,6 +157,7 @@ struct store_lane;
 struct store_watcher;
 struct store_cutter;
 struct store_rows;
+struct store_switch;
 
 enum store_side { STORE_SOURCE, STORE_TARGET };
 
@@ -229,6 +257,9 @@ struct store_ops {
     /* Is this change leat's own? Heartbeat note into *ret_note when it is a mark of ours (else NULL). */
     bool (*own_mark)(struct store *s, const struct change *c, const char **ret_note, size_t *ret_len);
 
+    /* Whether c is a note of a switch of this store. */
+    bool (*switch_note)(const struct store *s, const struct change *c, struct switch_note *ret);
+
     /* The note of a schema change that c is; *ret NULL: it is none. */
     enum err (*ddl_read)(struct store *s, struct arena *a, struct change *c, struct schema_change **ret, struct fault *f);
     /* Compares what the change left of its chosen objects with the target as it is now (as the lane's transaction sees it, when one is
@@ -267,6 +298,35 @@ struct store_ops {
     /* Commits a mark on the source whose note is `note`: the stream will deliver it. */
     enum err (*copier_heartbeat)(struct store_copier *c, const char *note, struct fault *f);
 
+    /* --- switching: from this stream's source (the old side) to its target (the new one) --- */
+    /* Functions, rows of authority and fences on both sides, whatever is not there yet; of a store, not of a way back. */
+    enum err (*fence)(struct store *s, uint64_t *ret_made, struct fault *f);
+    enum err (*switch_open)(struct store *s, struct store_switch **ret, struct fault *f);
+    void (*switch_close)(struct store_switch *w);
+    enum err (*switch_rows)(struct store_switch *w, struct switch_row *ret_old, struct switch_row *ret_new, struct fault *f);
+    /* The old side's row, after a synchronous commit of our own there: only so may a decision that was read be acted upon. */
+    enum err (*switch_confirm)(struct store_switch *w, struct switch_row *ret_old, struct fault *f);
+    enum err (*switch_obstacles)(struct store_switch *w, struct arena *a, struct switch_obstacle **ret, size_t *ret_count, struct fault *f);
+    /* Every relation of the old side locked against writers, in one transaction of the deciding session; ERR_BUSY: not within the deadline, or a
+     * relation came in between. The server ends it when we say nothing for deadline_ms. */
+    enum err (*switch_lock)(struct store_switch *w, int64_t deadline_ms, struct fault *f);
+    void (*switch_unlock)(struct store_switch *w); /* rolls back whatever is open on either side */
+    /* A mark into the stream that leaves that side (STORE_SOURCE: the old one), durable; and whether it has come round. */
+    enum err (*switch_mark)(struct store_switch *w, enum store_side on, int64_t mark, struct fault *f);
+    enum err (*switch_came)(struct store_switch *w, enum store_side on, int64_t mark, bool *ret, struct fault *f);
+    /* Under the lock: every relation is locked, the old side's fences are shut in the locking transaction, the new side's sequences are beyond the
+     * old one's. */
+    enum err (*switch_check)(struct store_switch *w, struct fault *f);
+    /* The new side opened as epoch, in a transaction left open: it is committed by switch_open_side, or rolled back. */
+    enum err (*switch_prepare_open)(struct store_switch *w, int64_t epoch, int64_t deadline_ms, struct fault *f);
+    /* In the locking transaction: row and fences of the old side, and COMMIT. *ret false: somebody aborted the attempt (rolled back). A transient
+     * error: not known; read the rows. */
+    enum err (*switch_decide)(struct store_switch *w, int64_t epoch, int64_t attempt, bool *ret, struct fault *f);
+    /* Once the decision is known: the new side serves. Safe to be done again; *ret false: it is at another epoch. */
+    enum err (*switch_open_side)(struct store_switch *w, int64_t epoch, bool *ret, struct fault *f);
+    /* The attempt can no longer be decided; *ret false: it was, or another began. */
+    enum err (*switch_abort)(struct store_switch *w, int64_t epoch, int64_t attempt, bool *ret, struct fault *f);
+
     /* --- stream --- */
     enum err (*stream_open)(struct store *s, struct lsn from, struct store_stream **ret, struct fault *f);
     void (*stream_close)(struct store_stream *st);
@@ -297,6 +357,8 @@ struct store_ops {
     enum err (*lane_ddl)(struct store_lane *l, const struct schema_change *c, const char **ret_why, struct fault *f);
     /* The target's catalog as the lane's transaction sees it. */
     enum err (*lane_catalog)(struct store_lane *l, struct catalog **ret, struct fault *f);
+    /* While nothing is in flight: a mark of a switch has come round at that position. Durable on return, and all before it. */
+    enum err (*lane_mark)(struct store_lane *l, struct lsn at, int64_t mark, struct fault *f);
     /* In the lane's transaction: these commits are on the target, though they lie beyond the position it commits. */
     enum err (*lane_ahead)(struct store_lane *l, const struct lsn *commits, size_t count, struct fault *f);
     /* The position of the lane's stream on the target (max over its marks), zero: none. */
@@ -382,6 +444,9 @@ struct store_ops {
      * are given another; *ret: the statements, a line each, in the arena; NULL: none. */
     enum err (*watcher_identity)(struct store_watcher *w, const struct catalog *source, struct arena *a, const char **ret, struct fault *f);
     enum err (*watcher_ledger)(struct store_watcher *w, int64_t *ret_count, struct fault *f);
+    /* What the stream's source says of authority; and the target's opening, where that source has decided (switch_open_side). */
+    enum err (*watcher_authority)(struct store_watcher *w, struct switch_row *ret, struct fault *f);
+    enum err (*watcher_open_target)(struct store_watcher *w, int64_t epoch, bool *ret, struct fault *f);
     /* The governor's last resort: the slot goes, and with it what the source holds back. Nobody may be reading from it. */
     enum err (*watcher_drop_slot)(struct store_watcher *w, struct fault *f);
 };

@@ -156,6 +156,7 @@ static struct relation *make(struct arena *arena, const char *body, size_t body_
     relation->raw_len = (uint32_t)(1 + body_len);
     read_relation_head(&r, relation);
     relation->notes_schema = strcmp(relation->schema, "leat") == 0 && strcmp(relation->name, "ddl") == 0;
+    relation->notes_switch = strcmp(relation->schema, "leat") == 0 && (strcmp(relation->name, "mark") == 0 || strcmp(relation->name, "turn") == 0);
     relation->columns = arena_zalloc(arena, relation->column_count * sizeof *relation->columns);
     for (uint16_t i = 0; i < relation->column_count; i++)
         read_column(&r, &relation->columns[i]);

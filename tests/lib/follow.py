@@ -20,7 +20,7 @@ from wait import wait_for
 from workload import Workload
 
 # CYCLE sequences move inside the switch only.
-LEAT_TABLES = tuple(f"leat.{t}" for t in ("progress", "lease", "identity", "copy", "mark", "ddl", "ledger", "built", "scratch"))
+LEAT_TABLES = tuple(f"leat.{t}" for t in ("progress", "lease", "identity", "copy", "mark", "ddl", "ledger", "built", "scratch", "authority", "turn", "round"))
 
 
 def pgbench(dsn, *args):

@@ -1,4 +1,5 @@
 """Copying again: a table of a running migration, a table emptied without a word (P28), every table behind a new slot; whatever is killed."""
+import contextlib
 import json
 import shutil
 import threading
@@ -6,6 +7,7 @@ import threading
 import pytest
 
 from follow import Scene
+from followed import Followed
 from wait import wait_for
 
 # Foreign keys onto and from the table copied again; a unique index beside its key; an identity that always generates.
@@ -226,3 +228,47 @@ def test_unlogged_and_then_logged(server, migration, source, target, kills):
         assert scene.new.one("select count(*) from pg_class where relpersistence = 'u'", db="shop") == 0
         stats = "select most_common_vals::text from pg_stats where tablename = 'loose' and attname = 'x'"
         assert scene.new.one(stats, db="shop") == "{unseen}"   # of the rows as they are, not as they were
+
+
+def test_a_source_without_room_for_a_mark(server, migration):
+    """Neither a heartbeat nor its trimming finds room on the source (as on a full disk): what has been copied stays so, and engines go on, and start."""
+    old, new = server(15, "old"), server(17, "new")
+    dsns = old.createdb("shop"), new.createdb("shop")
+    old.sql("create function gate(int) returns bool language plpgsql as $$begin perform pg_advisory_xact_lock_shared(7); return true; end$$;"
+            " create table held (id int primary key check (public.gate(id))); insert into held select generate_series(1, 1000)", db="shop")
+    m = migration({"shop": dsns})
+    refused, show = lambda: old.one("select last_value from refused", db="shop"), lambda: m.run("status", check=False).out + m.logs()
+    with contextlib.closing(new.conn("shop")) as gate:   # copied only once nothing finds room
+        gate.cursor().execute("select pg_advisory_lock(7)")
+        m.run("start", "--yes")
+        wait_for(lambda: new.one("select to_regclass('leat.copy') is not null", db="shop") and m.status()["stores"][0]["phase"] == "copy", 30, "the copy", show=show)
+        old.sql("create sequence refused; create function no_room() returns trigger language plpgsql as"
+                " $$begin perform nextval('public.refused'); raise 'could not extend file: No space left on device' using errcode = '53100'; end$$;"
+                " create trigger no_room before insert or delete on leat.progress execute function no_room()", db="shop")
+    attempt = lambda: wait_for(lambda: new.sql("select attempt from leat.copy where table_name = 'public.held' and copied", db="shop"), 30, "held to be copied", show=show)[0][0]
+    first = attempt()
+    for _ in range(2):
+        then = refused()
+        wait_for(lambda: refused() >= then + 5, 40, "marks to be refused", show=show)
+        assert attempt() == first and new.one("select count(*) from held", db="shop") == 1000
+        assert not m.status()["stores"][0]["fault"], show()
+        m.kill9("engine")
+        wait_for(lambda: m.pids("engine"), 20, "the next engine", show=show)
+    engines, then = m.pids("engine"), refused()
+    wait_for(lambda: refused() >= then + 8, 40, "marks to be refused", show=show)
+    old.sql("drop trigger no_room on leat.progress", db="shop")
+    m.wait_status(lambda s: s["stores"][0].get("following"), 40, "following")
+    assert attempt() == first and m.pids("engine") == engines
+
+
+def test_a_source_that_cannot_spill(server, migration):
+    """A file the source could not write while it decoded a large transaction: tried again, and the slot is as good as before."""
+    with Followed(server, migration, 15, 17, "create table t (n int primary key, x text)", settings={"logical_decoding_work_mem": "64kB"}) as f:
+        f.start()
+        slot = f.old.data / "pg_replslot" / f.old.one("select slot_name from pg_replication_slots")
+        away = slot.rename(slot.with_name("away"))
+        f.source("insert into t select g, repeat('x', 500) from generate_series(1, 10000) g")
+        wait_for(lambda: "spill" in f.leat.logs(), 30, "the source to have failed to spill", show=f.story)
+        away.rename(slot)
+        f.equal()
+        assert f.one("select count(*) from t") == 10000

@@ -1,8 +1,11 @@
 """DDL while following: the store stops at it with the exact statement; once that was run on the target it goes on, with nothing lost."""
+import contextlib
+
 import pytest
 
 from compare import compare
 from follow import LEAT_TABLES, Scene
+from followed import DATABASE, Followed
 from wait import wait_for
 
 PAIRS = [(13, 17), (10, 15)]
@@ -363,3 +366,23 @@ def test_applied_under_load(server, migration):
         wait_for(lambda: scene.new.one("select count(*) from pg_tables where tablename like 'more%'", db="shop") == 5, 60, "the new tables", show=scene.leat.logs)
         wait_for(lambda: scene.new.one("select count(*) from load.more4", db="shop") == 100, 60, "their rows", show=scene.leat.logs)
         scene.finish()
+
+
+@pytest.mark.parametrize("ddl", ["stop", "apply"])
+def test_a_text_that_is_none(server, migration, ddl):
+    """Of a source that checks no encoding: what is said of it can be read, what is to be run is made from the difference; nothing is run with other letters."""
+    with Followed(server, migration, 13, 17, "create table t (id int primary key)", database="template template0 encoding 'SQL_ASCII' locale 'C'") as f:
+        f.leat.write(f.leat.config.read_text().replace("    engine: postgresql\n", f"    engine: postgresql\n    ddl: {ddl}\n"))
+        f.start()
+        with contextlib.closing(f.old.conn(DATABASE, autocommit=True)) as conn:
+            conn.set_client_encoding("SQL_ASCII")
+            conn.cursor().execute(b"comment on table t is 'caf\xe9'")
+            conn.cursor().execute(b"alter table t add column x text default 'caf\xe9', add column y int")
+        f.source("insert into t values (1, 'plain', 2)")
+        fault = f.fault("ddl")
+        assert "no UTF-8" in fault["why"] and "ADD COLUMN" in fault["todo"] and "caf" not in fault["todo"], fault
+        f.new.sql(fault["todo"].split("; on the target")[0], db=DATABASE)
+        f.leat.run("resume", DATABASE)
+        f.leat.run("start", "--yes", check=False)
+        f.equal()
+        assert "caf?" in f.leat.run("events").out

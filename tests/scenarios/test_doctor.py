@@ -341,7 +341,10 @@ def test_collations_encodings_and_settings_are_compared(server, migration):
     new.sql(one(findings, "collation")["fix"].split(" -- ")[0].replace('"shop"', '"again"'))
     assert not found(doctor(migration({"shop": (old.dsn("shop"), new.dsn("again"))})), "collation")
     back = old.createdb("ascii", "template template0 encoding 'SQL_ASCII' locale 'C'")
-    assert "SQL_ASCII" in one(doctor(migration({"shop": (back, new.dsn("shop"))})), "encoding")["why"]
+    why = one(doctor(migration({"shop": (back, new.dsn("shop"))})), "encoding")["why"]
+    assert "SQL_ASCII" in why and "the ledger" in why and "although" not in why
+    same = new.createdb("ascii", "template template0 encoding 'SQL_ASCII' locale 'C'")
+    assert "although the target is SQL_ASCII" in one(doctor(migration({"shop": (back, same)})), "encoding")["why"]
     old.sql("alter database shop set timezone = 'Asia/Tokyo'")
     new.sql("alter database shop set default_transaction_read_only = on")
     findings = doctor(migration({"shop": (old.dsn("shop"), new.dsn("shop"))}))

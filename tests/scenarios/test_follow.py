@@ -1,9 +1,12 @@
 """A live database is copied and followed, exactly: under load, with awkward types, across majors, and whatever is killed."""
+import contextlib
+
 import psycopg2
 import psycopg2.extras
 import pytest
 
 from follow import Scene
+from followed import Followed
 from wait import wait_for
 
 PAIRS = [(13, 17), (10, 15), (15, 15), (15, 18)]
@@ -75,3 +78,20 @@ def test_a_walsender_left_behind_holds_the_slot(server, migration, name, others)
         scene.load.wait_commits(50)
         scene.finish()
         conn.close()
+
+
+def test_a_large_transaction_holds_up_nothing_before_it(server, migration):
+    """The last of many small ones, which comes in one parcel with the first part of a large one, is there at once, however long that takes."""
+    with Followed(server, migration, 15, 17, "create table small (n int primary key); create table large (n int primary key, x text)") as f:
+        f.start()
+        f.level()
+        f.leat.run("stop")
+        with contextlib.closing(f.old.conn("shop")) as large:   # all of it is in the log before the small ones, and its commit right behind them
+            large.cursor().execute("insert into large select g, repeat('x', 500) from generate_series(1, 10000) g")
+            f.source("do $$begin for n in 1..1000 loop insert into small values (n); commit; end loop; end$$")
+            large.commit()
+        with contextlib.closing(f.new.conn("shop")) as blocker:
+            blocker.cursor().execute("lock table large in exclusive mode")
+            f.leat.run("start", "--yes")
+            wait_for(lambda: f.one("select count(*) from small") == 1000, 20, "the small ones", show=f.story)
+        f.equal()

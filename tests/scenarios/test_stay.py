@@ -1,11 +1,16 @@
 """Stay verified: after a comparison of all, what is touched is compared again by itself; nothing else is read, nothing is forgotten."""
+import contextlib
+import os
 import random
 import shutil
+import signal
 import threading
+
+import psycopg2
 
 from follow import Scene
 from followed import Followed
-from wait import wait_for
+from wait import TooLate, wait_for, wait_gone
 
 
 def stay(leat):
@@ -122,3 +127,48 @@ def test_rows_that_come_with_a_change_of_the_schema(server, migration):
         f.level()
         wait_for(lambda: differing(f) == ({"public.t": 1, "public.pair": 1}, False), 60, "both", show=lambda: str(f.leat.status("shop")["verified"]) + f.leat.logs())
         f.leat.run("stop")
+
+
+SPOIL_CUTS = """create function spoil() returns trigger language plpgsql as
+               $$begin if exists (select from leat.progress where lane = 'cut' and xmin::text = (txid_current() % (1::bigint << 32))::text) then new.x := 'spoilt'; end if; return new; end$$;
+               create trigger spoil before insert on t for each row execute function spoil(); alter table t enable always trigger spoil"""
+ONE_BY_ONE = "do $$begin for n in 1..100000 loop insert into t values (n + {0} * 100000, 'x'); commit; perform pg_sleep(0.002); end loop; end$$"
+
+
+def test_killed_between_a_cut_and_the_return_of_what_it_took(server, migration):
+    """What only a cut has applied, and the target made something else of, is compared by the engine that comes after it."""
+    with Followed(server, migration, 15, 17, "create table t (id int primary key, x text); create table quiet (id serial primary key)") as f, contextlib.ExitStack() as stack:
+        f.start()
+        assert f.leat.run("verify").json["ok"]
+        f.new.sql(SPOIL_CUTS, db="shop")
+
+        def write(conn, nth):
+            with contextlib.suppress(psycopg2.Error):   # until it is ended
+                conn.cursor().execute(ONE_BY_ONE.format(nth))
+        for nth in range(4):
+            conn = f.old.conn("shop", autocommit=True)
+            load = threading.Thread(target=write, args=(conn, nth))
+            load.start()
+            stack.callback(load.join)
+            stack.callback(f.old.sql, "select pg_terminate_backend(%s)", (conn.info.backend_pid,))
+
+        def stands():   # a cut that has applied what its snapshot sees, and cannot take the target's
+            return f.one("select count(*) from pg_stat_activity where application_name = 'leat: cut' and wait_event_type = 'Lock'") and spoilt()
+
+        def spoilt():
+            return f.one("select count(*) from t where x = 'spoilt'")
+        with contextlib.closing(f.new.conn("shop")) as holder:
+            for _ in range(5):   # a round may have come in between
+                holder.rollback()
+                f.source("insert into quiet default values")
+                f.level()
+                holder.cursor().execute("lock table quiet")
+                engine, = f.leat.pids("engine")
+                with contextlib.suppress(TooLate):
+                    wait_for(stands, 12, "a cut")
+                    os.kill(engine, signal.SIGKILL)
+                    break
+            wait_gone(engine, 10)
+            f.new.sql("drop function spoil cascade", db="shop")
+        f.following()
+        wait_for(lambda: differing(f) == ({"public.t": spoilt()}, False), 60, f"all {spoilt()}", show=lambda: str(differing(f)) + f.story())

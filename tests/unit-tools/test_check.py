@@ -105,6 +105,7 @@ def test_all_is_well(small):
     (["asan"], "tests/unit/test_one.c", UNIT % "n = (int)strtol(\"2147483647\", NULL, 10); n++;", "signed integer overflow"),
     (["asan"], "tests/unit/test_one.c", UNIT % "p = malloc((size_t)n);", "detected memory leaks"),
     (["build", "tsan"], "tests/unit/test_one.c", UNIT % RACE, "data race"),
+    (["model"], "spec/switch.pml", "bit = 1\n", "failed: check-model: there-and-back"),
     (["scenarios"], "tests/scenarios/test_a.py", "def test_a(): assert False\ndef test_b(): pass\n", "failed: tests.scenarios.test_a::test_a: assert False"),
 ), ids=lambda x: "" if isinstance(x, str) else "+".join(x))
 def test_what_is_planted_is_caught(small, stages, name, text, said):

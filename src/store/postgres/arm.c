@@ -78,7 +78,7 @@ static enum err publish(struct pg *pg, const struct store *s, const struct catal
     for (size_t i = 0; i < c->table_count; i++)
         if (!c->tables[i].unlogged) /* unlogged tables write no WAL: they are copied, and doctor has said so */
             names[count++] = c->tables[i].qualified;
-    TRY(pg_execf(pg, NULL, f, "CREATE PUBLICATION %s FOR TABLE leat.progress, leat.mark WITH (publish = 'insert')", pg_quote_ident(a, marks)));
+    TRY(pg_execf(pg, NULL, f, "CREATE PUBLICATION %s FOR TABLE leat.progress, leat.mark, leat.turn WITH (publish = 'insert')", pg_quote_ident(a, marks)));
     TRY(pg_execf(pg, NULL, f, "CREATE PUBLICATION %s FOR TABLE leat.ddl", pg_quote_ident(a, publication)));
     TRY(publish_list(pg, publication, names, count, a, f));
     return publish_roots(pg, s, publication, a, f);

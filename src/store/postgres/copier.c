@@ -166,6 +166,7 @@ static enum err unless_gone(enum err err, struct fault *f)
 
 static enum err begin_marked(struct store_copier *c, const char *lane, struct fault *f)
 {
+    ENSURE(!c->store->store->back); /* what it would empty may be the side that serves */
     struct arena *a = c->arena;
     char stream[NAME_SIZE];
     AUTO_RESULT *r = NULL;

@@ -75,7 +75,13 @@ static enum err take(struct held *h, const struct table *const *tables, size_t c
     AUTO_BUF sql = {0};
 
     buf_addf(&sql, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL lock_timeout = %d; ", CUT_LOCK_TIMEOUT_MS);
+    buf_addf(&sql, "SET LOCAL statement_timeout = %zu; ", CUT_LOCK_TIMEOUT_MS + count); /* lock_timeout is for each of them anew */
+    if (h->pg->major < 11) { /* there it counts from the next round trip on */
+        TRY(pg_exec(h->pg, buf_cstr(&sql), NULL, f));
+        buf_clear(&sql);
+    }
     add_locks(&sql, tables, count);
+    buf_adds(&sql, "SET LOCAL statement_timeout = 0; ");
     buf_addf(&sql, "SELECT pg_catalog.%s()::text, pg_catalog.pg_export_snapshot()", h->pg->major >= 13 ? "pg_current_snapshot" : "txid_current_snapshot");
     return pg_exec(h->pg, buf_cstr(&sql), ret, f);
 }

@@ -97,11 +97,17 @@ static void read_object(struct arena *a, const json_t *o, struct ddl_object *ret
     read_limits(a, json_object_get(o, "limits"), ret);
 }
 
-static const char *column_text(struct arena *a, const struct change *c, const char *name)
+/* A source that is SQL_ASCII sends bytes as they are (stream.c): here they are made text. */
+static const char *column_text(struct arena *a, struct schema_change *sc, const char *name)
 {
+    const struct change *c = sc->change;
+
     for (uint16_t i = 0; i < c->relation->column_count; i++)
-        if (strcmp(c->relation->columns[i].name, name) == 0 && c->new->values[i].len >= 0)
-            return arena_format(a, "%.*s", (int)c->new->values[i].len, c->new->values[i].data);
+        if (strcmp(c->relation->columns[i].name, name) == 0 && c->new->values[i].len >= 0) {
+            char *text = arena_format(a, "%.*s", (int)c->new->values[i].len, c->new->values[i].data);
+            sc->garbled = text_tidy(text) || sc->garbled;
+            return text;
+        }
     return NULL;
 }
 
@@ -117,16 +123,16 @@ enum err pg_ddl_read(struct store *s, struct arena *a, struct change *c, struct 
     if (!is_note(c))
         return ERR_OK;
     sc = arena_zalloc(a, sizeof *sc);
-    id = column_text(a, c, "id");
-    objects = column_text(a, c, "objects");
-    sc->id = id != NULL ? strtoll(id, NULL, 10) : 0;
-    sc->tag = column_text(a, c, "tag");
-    sc->command = column_text(a, c, "command");
-    sc->role = column_text(a, c, "role");
-    sc->path = column_text(a, c, "path");
-    sc->settings = column_text(a, c, "settings");
-    sc->of = 1;
     sc->change = c;
+    id = column_text(a, sc, "id");
+    objects = column_text(a, sc, "objects");
+    sc->id = id != NULL ? strtoll(id, NULL, 10) : 0;
+    sc->tag = column_text(a, sc, "tag");
+    sc->command = column_text(a, sc, "command");
+    sc->role = column_text(a, sc, "role");
+    sc->path = column_text(a, sc, "path");
+    sc->settings = column_text(a, sc, "settings");
+    sc->of = 1;
     list = objects != NULL ? json_loads(objects, 0, NULL) : NULL;
     if (sc->tag == NULL || !json_is_array(list)) {
         json_decref(list);
@@ -303,7 +309,7 @@ static const char *with_path(struct arena *a, const struct schema_change *c, con
 static void say(struct comparing *c, const struct schema_change *sc, struct ddl_misfit *ret)
 {
     struct arena *a = c->arena;
-    const char *own = sc->command != NULL ? ddl_text_pick(a, sc->command, sc->tag, sc->nth, sc->of) : NULL;
+    const char *own = sc->command != NULL && !sc->garbled ? ddl_text_pick(a, sc->command, sc->tag, sc->nth, sc->of) : NULL;
 
     ret->why = arena_strdup(a, buf_cstr(&c->why));
     if (own != NULL)
@@ -313,6 +319,8 @@ static void say(struct comparing *c, const struct schema_change *sc, struct ddl_
     ret->remark = NULL;
     if (own != NULL && ddl_text_computes(own))
         ret->remark = "it computes values for rows already there, which would differ from the source's: those have to be brought over after it";
+    else if (sc->garbled)
+        ret->remark = "its text holds bytes that are no UTF-8; made here from the difference";
     else if (own == NULL && sc->command != NULL)
         ret->remark = "it was given within a larger text or by a function; made here from the difference";
 }

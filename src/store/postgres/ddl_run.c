@@ -33,7 +33,9 @@ static const char *statement_of(struct arena *a, const struct schema_change *c, 
 {
     const char *own;
 
-    *ret_why = NULL;
+    *ret_why = c->garbled ? "its text holds bytes that are no UTF-8" : NULL;
+    if (c->garbled)
+        return NULL;
     if (strcmp(c->tag, "CREATE TABLE AS") == 0 || strcmp(c->tag, "SELECT INTO") == 0)
         return created_empty(a, c);
     own = c->command != NULL ? ddl_text_pick(a, c->command, c->tag, c->nth, c->of) : NULL;

@@ -95,7 +95,9 @@ enum err examine_encoding(struct examine *e, const struct examine_check *c, stru
     (void)f;
     if (strcmp(source, "SQL_ASCII") == 0)
         examine_tell(e, REMARK_WARNING, c->id, "source", "",
-                     "the source is SQL_ASCII: it never checked its text. Rows whose bytes are not UTF-8 will be refused by the target, by name, when they are copied");
+                     "the source is SQL_ASCII: it never checked its text, and leat carries text as UTF-8%s. Bytes that are none stop the copy of their table, by name;"
+                     " a row that comes with such bytes while following is not applied, and stands in the ledger",
+                     strcmp(target, source) == 0 ? ", although the target is SQL_ASCII, too, and could hold anything" : "");
     else if (strcmp(source, target) == 0)
         examine_fine(e, c->id, "target", "both are %s", source);
     else if (strcmp(target, "UTF8") == 0)

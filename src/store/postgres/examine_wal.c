@@ -47,7 +47,7 @@ static bool slot_is_there(struct examine *e, const char *slot)
 
 static const char *own_slot(const struct examine *e, char name[NAME_SIZE])
 {
-    struct store s = {.migration = e->config->migration, .name = e->store->name};
+    struct store s = {.migration = e->config->migration, .name = e->store->name, .store = e->store};
 
     return name_slot(&s, name);
 }

@@ -251,6 +251,21 @@ void pg_lane_rollback(struct store_lane *l)
     lane_forget_failed(l);
 }
 
+/* --- a switch's own --- */
+
+enum err pg_lane_mark(struct store_lane *l, struct lsn at, int64_t mark, struct fault *f)
+{
+    char number[32];
+    const char *params[] = {l->store->migration, l->store->name, number};
+
+    snprintf(number, sizeof number, "%" PRId64, mark);
+    TRY(lane_send_text(l, "BEGIN", -1, f));
+    l->open = true;
+    TRY(lane_send_mark(l, at, f));
+    TRY(lane_send_params(l, "INSERT INTO leat.round (migration, store, mark) VALUES ($1, $2, $3::pg_catalog.int8) ON CONFLICT (migration, store) DO UPDATE SET mark = excluded.mark", 3, params, 1, f));
+    return lane_commit_at(l, at, true, f);
+}
+
 /* --- a cut's own --- */
 
 enum err pg_lane_ahead(struct store_lane *l, const struct lsn *commits, size_t count, struct fault *f)

@@ -15,6 +15,7 @@ MUST_USE enum err pg_lane_replay(struct store_lane *l, const struct batch *b, bi
 void pg_lane_stats(struct store_lane *l, struct lane_stats *ret);
 MUST_USE enum err pg_lane_pass(struct store_lane *l, const uint32_t *oids, size_t count, int pass, struct fault *f);
 MUST_USE enum err pg_lane_join(struct store_lane *l, const uint32_t *oids, size_t count, struct lsn at, struct fault *f);
+MUST_USE enum err pg_lane_mark(struct store_lane *l, struct lsn at, int64_t mark, struct fault *f);
 MUST_USE enum err pg_lane_ahead(struct store_lane *l, const struct lsn *commits, size_t count, struct fault *f);
 MUST_USE enum err pg_lane_position(struct store_lane *l, struct lsn *ret, struct fault *f);
 

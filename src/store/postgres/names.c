@@ -4,9 +4,9 @@
 #include <stdio.h>
 #include <xxhash.h>
 
-static const char *named(const struct store *s, const char *suffix, char name[NAME_SIZE])
+static const char *named(const struct store *s, const char *prefix, const char *suffix, char name[NAME_SIZE])
 {
-    snprintf(name, NAME_SIZE, "leat_%s_%s%s", s->migration, s->name, suffix);
+    snprintf(name, NAME_SIZE, "%s_%s_%s%s", prefix, s->migration, s->store->back ? s->store->other->name : s->name, suffix);
     for (char *p = name; *p != '\0'; p++)
         if (*p == '-')
             *p = '_';
@@ -17,19 +17,29 @@ static const char *named(const struct store *s, const char *suffix, char name[NA
     return name;
 }
 
+static const char *of_stream(const struct store *s)
+{
+    return s->store->back ? "leatback" : "leat";
+}
+
 const char *name_slot(const struct store *s, char name[NAME_SIZE])
 {
-    return named(s, "", name);
+    return named(s, of_stream(s), "", name);
 }
 
 const char *name_publication(const struct store *s, char name[NAME_SIZE])
 {
-    return named(s, "", name);
+    return named(s, of_stream(s), "", name);
 }
 
 const char *name_marks(const struct store *s, char name[NAME_SIZE])
 {
-    return named(s, "_marks", name);
+    return named(s, of_stream(s), "_marks", name);
+}
+
+const char *name_fence(const struct store *s, char name[NAME_SIZE])
+{
+    return named(s, "leat_fence", "", name);
 }
 
 const char *name_stream(const struct store *s, const char *stream, char name[NAME_SIZE])

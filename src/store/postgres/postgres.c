@@ -5,10 +5,13 @@
 #include "store/postgres/copier.h"
 #include "store/postgres/cutter.h"
 #include "store/postgres/ddl.h"
+#include "store/postgres/fence.h"
 #include "store/postgres/holder.h"
 #include "store/postgres/lane.h"
+#include "store/postgres/marks.h"
 #include "store/postgres/prepare.h"
 #include "store/postgres/stream.h"
+#include "store/postgres/switcher.h"
 #include "store/postgres/watcher.h"
 
 static void quit(struct store *s)
@@ -33,6 +36,7 @@ const struct store_ops store_postgres = {
     .spool_record = pg_store_spool_record,
     .bind = pg_store_bind,
     .own_mark = pg_store_own_mark,
+    .switch_note = pg_store_switch_note,
     .ddl_read = pg_ddl_read,
     .ddl_misfit = pg_ddl_misfit,
     .quit = quit,
@@ -49,6 +53,21 @@ const struct store_ops store_postgres = {
     .copier_indexed = pg_copier_indexed,
     .copier_statement = pg_copier_statement,
     .copier_heartbeat = pg_copier_heartbeat,
+    .fence = pg_store_fence,
+    .switch_open = pg_switch_open,
+    .switch_close = pg_switch_close,
+    .switch_rows = pg_switch_rows,
+    .switch_confirm = pg_switch_confirm,
+    .switch_obstacles = pg_switch_obstacles,
+    .switch_lock = pg_switch_lock,
+    .switch_unlock = pg_switch_unlock,
+    .switch_mark = pg_switch_mark,
+    .switch_came = pg_switch_came,
+    .switch_check = pg_switch_check,
+    .switch_prepare_open = pg_switch_prepare_open,
+    .switch_decide = pg_switch_decide,
+    .switch_open_side = pg_switch_open_side,
+    .switch_abort = pg_switch_abort,
     .stream_open = pg_stream_open,
     .stream_close = pg_stream_close,
     .stream_read = pg_stream_read,
@@ -65,6 +84,7 @@ const struct store_ops store_postgres = {
     .lane_pass = pg_lane_pass,
     .lane_ddl = pg_lane_ddl,
     .lane_catalog = pg_lane_catalog,
+    .lane_mark = pg_lane_mark,
     .lane_ahead = pg_lane_ahead,
     .mend_sql = pg_mend_sql,
     .lane_mend = pg_lane_mend,
@@ -106,5 +126,7 @@ const struct store_ops store_postgres = {
     .watcher_logged = pg_watcher_logged,
     .watcher_identity = pg_watcher_identity,
     .watcher_ledger = pg_watcher_ledger,
+    .watcher_authority = pg_watcher_authority,
+    .watcher_open_target = pg_watcher_open_side,
     .watcher_drop_slot = pg_watcher_drop_slot,
 };

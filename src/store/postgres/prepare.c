@@ -142,6 +142,26 @@ static enum err read_ahead(struct pg *pg, const struct store *s, struct arena *a
     return ERR_OK;
 }
 
+/* Whether the stream's source served at that position: the last turn before it says so; without one, whoever has it from the beginning. */
+static enum err read_serves(const struct store *s, struct stream_facts *ret, struct fault *f)
+{
+    AUTO(pg) *pg = NULL;
+    AUTO_RESULT *there = NULL;
+    AUTO_RESULT *r = NULL;
+    char position[LSN_TEXT_SIZE];
+    const char *params[] = {s->migration, s->store->back ? s->store->other->name : s->name, lsn_text(lsn_max(ret->applied, ret->confirmed), position)};
+
+    ret->serves = !s->store->back;
+    TRY(pg_connect(s->store->source, SIDE_SOURCE, "facts", &pg, f));
+    TRY(pg_exec(pg, "SELECT 1 WHERE pg_catalog.to_regclass('leat.turn') IS NOT NULL", &there, f));
+    if (PQntuples(there) == 0)
+        return ERR_OK; /* armed by a leat before the switch */
+    TRY(pg_query(pg, "SELECT serves FROM leat.turn WHERE migration = $1 AND store = $2 AND at < $3 ORDER BY epoch DESC LIMIT 1", 3, params, &r, f));
+    if (PQntuples(r) == 1)
+        ret->serves = pg_get_bool(r, 0, 0);
+    return ERR_OK;
+}
+
 enum err pg_store_facts(struct store *s, struct arena *a, struct stream_facts *ret, struct fault *f)
 {
     AUTO(pg) *pg = NULL;
@@ -157,7 +177,8 @@ enum err pg_store_facts(struct store *s, struct arena *a, struct stream_facts *r
         return fault_set(f, ERR_BUG, "position %s on the target", text);
     TRY(read_ahead(pg, s, a, ret, f));
     TRY(pg_value(pg, a, "SELECT spool FROM leat.lease WHERE migration = $1 AND store = $2", 2, of_store, &ret->spool, f));
-    return pg_store_confirmed(s, &ret->confirmed, f);
+    TRY(pg_store_confirmed(s, &ret->confirmed, f));
+    return read_serves(s, ret, f);
 }
 
 enum err pg_store_target_answers(struct store *s, struct fault *f)

@@ -24,6 +24,7 @@
 #include "base/log.h"
 #include "base/world.h"
 #include "sql_embedded.h"
+#include "store/postgres/marks.h"
 #include "store/postgres/names.h"
 #include "store/postgres/pg.h"
 #include "wire/pgoutput.h"
@@ -49,6 +50,8 @@ struct store_stream {
     struct lsn open_commit;
     int64_t open_commit_us;
     bool in_txn;
+    bool begun;                /* its first change has been seen */
+    bool echo;                 /* it was written by the mirror stream: nothing of it is kept */
     struct lsn received;
     struct lsn durable;        /* as last told by the engine */
     int64_t told_us;
@@ -174,6 +177,8 @@ static struct txn *txn_here(struct store_stream *st)
 static void open_txn(struct store_stream *st, const struct pgoutput_msg *m)
 {
     st->in_txn = true;
+    st->begun = false;
+    st->echo = false;
     st->open_xid = m->xid;
     st->open_commit = m->lsn;
     st->open_commit_us = m->commit_us;
@@ -206,6 +211,11 @@ static enum err on_change(struct store_stream *st, const struct pgoutput_msg *m,
 {
     if (!st->in_txn)
         return fault_set(f, ERR_PROTOCOL, "a change outside a transaction");
+    if (!st->begun)
+        st->echo = pg_is_echo(st->store, m->change);
+    st->begun = true;
+    if (st->echo)
+        return ERR_OK;
     txn_add_change(st->parcel, txn_here(st), m->change);
     return ERR_OK;
 }
@@ -239,6 +249,12 @@ static enum err on_message(struct store_stream *st, const struct pgoutput_msg *m
     return fault_set(f, ERR_PROTOCOL, "message '%c' is not known", (char)m->kind);
 }
 
+/* Of an echo only what describes tables is read: it is sent once, and others rely on it. */
+static bool is_dropped(const struct store_stream *st, const struct pgoutput_frame *frame)
+{
+    return st->echo && frame->len > 0 && strchr("IUDTM", frame->data[0]) != NULL;
+}
+
 /* Takes data, which libpq gave: what is large is kept as it is, not copied once more. */
 static const char *keep_frame(struct store_stream *st, char *data, size_t len, const struct pgoutput_frame *frame)
 {
@@ -260,10 +276,14 @@ static enum err on_frame(struct store_stream *st, char *data, size_t len, struct
     const char *kept;
     enum err err = pgoutput_frame_decode(data, len, &frame, f);
 
-    if (err != ERR_OK || frame.kind == 'k')
+    bool dropped = err == ERR_OK && frame.kind != 'k' && is_dropped(st, &frame);
+
+    if (err != ERR_OK || frame.kind == 'k' || dropped)
         PQfreemem(data);
     TRY(err);
     st->received = lsn_max(st->received, frame.wal_end);
+    if (dropped)
+        return ERR_OK;
     if (frame.kind == 'k') {
         st->reply_wanted = frame.reply_wanted;
         if (!st->in_txn && st->parcel->txns == NULL) /* all that was committed before has been delivered */
@@ -291,12 +311,27 @@ static void hand_on(struct store_stream *st, struct parcel **ret)
     st->open = NULL;
 }
 
+/* A file of its own that it could not write or read now (large transactions are spilled to its disk) it may another time: decoding begins anew
+ * with the next stream. Log that is not there any more never comes back. The server's words may be in any language, its functions are not. */
+static bool may_pass(const PGresult *r)
+{
+    static const char *const of_log[] = {"WalSnd", "WALRead", "XLogRead"};
+    const char *where = r != NULL ? PQresultErrorField(r, PG_DIAG_SOURCE_FUNCTION) : NULL;
+
+    for (size_t i = 0; i < sizeof of_log / sizeof *of_log; i++)
+        if (where == NULL || strncmp(where, of_log[i], strlen(of_log[i])) == 0)
+            return false;
+    return strncmp(pg_sqlstate(r), "58", 2) == 0;
+}
+
 /* The server ended the stream. What it cannot decode now it cannot decode later: the slot is of no use any more. */
 static enum err ended(struct store_stream *st, const PGresult *r, struct fault *f)
 {
     struct fault why = {0};
     enum err err = pg_fault(st->pg, r, "START_REPLICATION", &why);
 
+    if (err == ERR_SOURCE_SQL && may_pass(r))
+        return fault_set(f, ERR_BUSY, "the source could not use a file of its own: %.1500s", why.why);
     if (err == ERR_SOURCE_SQL)
         return fault_set(f, ERR_SLOT_LOST, "the source cannot decode its log any further: %.1500s", why.why);
     *f = why;

@@ -6,6 +6,7 @@
 
 #include "sql_embedded.h"
 #include "store/postgres/again.h"
+#include "store/postgres/authority.h"
 #include "store/postgres/identity.h"
 #include "store/postgres/names.h"
 #include "store/postgres/pg.h"
@@ -155,14 +156,45 @@ static enum err set_sequences(struct store_watcher *w, const char *wanted, uint6
     return ERR_OK;
 }
 
+/* A stream keeps the sequences ahead only where it leads away from the side that serves: two that did would chase each other for ever. */
+static enum err leads_away(struct store_watcher *w, bool *ret, struct fault *f)
+{
+    struct switch_row row;
+
+    TRY(pg_authority_read(w->source, w->store, &row, f));
+    *ret = row.there ? row.open : !w->store->store->back;
+    return ERR_OK;
+}
+
+enum err pg_watcher_authority(struct store_watcher *w, struct switch_row *ret, struct fault *f)
+{
+    return pg_authority_read(w->source, w->store, ret, f);
+}
+
+enum err pg_watcher_open_side(struct store_watcher *w, int64_t epoch, bool *ret, struct fault *f)
+{
+    struct switch_row row;
+
+    *ret = false;
+    TRY(pg_authority_confirm(w->source, w->store, &row, f));
+    if (!row.there || row.names_here || row.open || row.epoch != epoch)
+        return ERR_OK;
+    return pg_authority_open(w->target, w->store, epoch, ret, f);
+}
+
 /* In portions: every sequence asked is locked until its statement ends. A value only ever moves the way the sequence counts.
  * CYCLE sequences move inside the switch only. */
 enum err pg_watcher_sequences(struct store_watcher *w, uint64_t *ret_moved, struct fault *f)
 {
     char after[16] = "0";
     uint64_t moved = 0;
+    bool leads;
     int rows;
 
+    *ret_moved = 0;
+    TRY(leads_away(w, &leads, f));
+    if (!leads)
+        return ERR_OK;
     do {
         const char *params[] = {after};
         AUTO_RESULT *r = NULL;

@@ -1,0 +1,98 @@
+"""switching — bench/run's figures of the switch: what clients of a door see of it, there and back again and again under load."""
+import os
+import pathlib
+import statistics
+import subprocess
+import tempfile
+import threading
+
+from clients import SCHEMA, Clients
+from compare import compare
+from follow import LEAT_TABLES
+from leat import Leat, make_config
+from servers import Server, _free_port, bin_dir, popen_mortal
+from wait import wait_for
+
+SWITCHES = int(os.environ.get("SWITCHES", "50"))
+CLIENTS = int(os.environ.get("CLIENTS", "32"))
+
+
+def quantile(values, q):
+    return sorted(values)[min(len(values) - 1, int(q * len(values)))]
+
+
+def pgbench(*args):
+    return popen_mortal([str(bin_dir(15) / "pgbench"), "-n", *map(str, args)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def longest_waits(logs):
+    """The slowest transaction of each second, in ms, of pgbench's own logs (-l)."""
+    worst = {}
+    for path in logs:
+        for line in path.read_text().splitlines():
+            fields = line.split()
+            if len(fields) < 6:
+                continue   # cut off in the middle
+            worst[fields[4]] = max(worst.get(fields[4], 0), int(fields[2]) / 1000)
+    return list(worst.values())
+
+
+def switch_rounds(m, clients, rounds):
+    found = []
+    for n in range(rounds):
+        answer = m.run("cutover" if n % 2 == 0 else "rollback", "--yes", timeout=180).json
+        found.append({"pause_ms": answer["pause_ms"], "failed": answer["failed"], "held": answer["held"], "tries": answer["tries"], "steps": {s["name"]: s["ms"] for s in answer["steps"]}})
+        before = clients.total()
+        wait_for(lambda: clients.total() > before + 50, 60, "clients to go on", show=m.logs)
+        if n % 2 == 1:
+            m.run("verify")
+    return found
+
+
+def bench_switch(save):
+    """SWITCHES switches (50) there and back under CLIENTS (32) pgbench clients, an open-loop load, and clients with a ledger outside."""
+    with tempfile.TemporaryDirectory(prefix="leat-bench-") as folder, Server(13, "old", settings={"max_connections": "300"}) as old, Server(17, "new", settings={"max_connections": "300"}) as new:
+        folder = pathlib.Path(folder)
+        for s in (old, new):
+            s.sql("create role leat login superuser")
+            s.createdb("shop")
+        old.sql("create role app login")
+        subprocess.run([str(bin_dir(15) / "pgbench"), "-i", "-q", "-s", "20", old.dsn("shop")], check=True, capture_output=True)
+        old.sql(SCHEMA + "grant all on all tables in schema public to app; grant all on all sequences in schema public to app", db="shop")
+        port = _free_port()
+        config = make_config({"shop": (old.dsn("shop", user="leat"), new.dsn("shop", user="leat"))}, migration="bench")
+        config += f"    door: 127.0.0.1:{port}\n    door_trust: [127.0.0.1/32]\ngates:\n  rehearsals: 3\n  pause: 5s\n"
+        door = f"postgresql://app@127.0.0.1:{port}/shop"
+        m = Leat(folder / "m", config=config)
+        try:
+            m.run("start", "--yes")
+            m.wait_status(lambda s: s["stores"][0].get("following"), 120, "following")
+            loads = [pgbench("-N", "-c", CLIENTS, "-j", 2, "-R", 20 * CLIENTS, "-T", 3600, "-l", "--log-prefix", folder / "closed", door), pgbench("-N", "-c", 4, "-R", 100, "-T", 3600, "-l", "--log-prefix", folder / "open", door)]
+            with Clients([door], count=4, pause=0.01) as clients:
+                before = clients.total()
+                wait_for(lambda: clients.total() > before + 100, 60, "the load")
+                rehearsed = m.run("rehearse", "--times", "3", "--yes", timeout=180).json
+                m.run("verify")
+                rounds = switch_rounds(m, clients, SWITCHES)
+            died = [load.poll() for load in loads]
+            for load in loads:
+                load.terminate()
+            if died != [None, None]:
+                raise RuntimeError([load.communicate()[1][-2000:] for load in loads])
+            wait_for(lambda: not compare(old.dsn("shop"), new.dsn("shop"), sequences=None, skip=LEAT_TABLES), 60, "both sides to be equal", show=m.logs)
+            wrong = clients.check(old.conn("shop")) + clients.check(new.conn("shop"))
+            waits = longest_waits(folder.glob("*.*"))
+        finally:
+            m.run("stop", "--doors", check=False)
+            m.close()
+    pauses = [r["pause_ms"] for r in rounds]
+    rehearsals = [r["pause_ms"] for r in rehearsed["runs"]]
+    medians = {
+        "pause_ms": {"p50": statistics.median(pauses), "p99": quantile(pauses, 0.99), "max": max(pauses)},
+        "transaction_ms_worst_of_a_second": {"p50": statistics.median(waits), "max": max(waits)} if waits else None,
+        "rehearsal_predicts": statistics.median(pauses) / statistics.median(rehearsals),
+        "steps_ms": {name: statistics.median(r["steps"][name] for r in rounds) for name in rounds[0]["steps"]},
+        "failed": sum(r["failed"] for r in rounds), "errors": len(clients.errors), "lost_or_doubled": len(wrong),
+    }
+    save("switch", {"what": f"{len(rounds)} switches there and back, {CLIENTS + 8} clients of one door on the same machine as both servers", "acknowledged": clients.total(), "tries": sum(r["tries"] for r in rounds),
+                    "rehearsed_ms": rehearsals, "errors": clients.errors[:10], "lost_or_doubled": wrong[:10], "rounds": rounds, "medians": medians})

@@ -1,0 +1,306 @@
+/* cli/cmd_switch.c — leat rehearse, cutover, rollback: the gates, the switch, and what came of it.
+ *
+ * The switch runs in this process; engines and doors do their part. If this process dies, nothing is undecided that the next one, or the doors
+ * by themselves, cannot settle (cutover/switch.h). */
+#include <poll.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/world.h"
+#include "cli/cli.h"
+#include "cli/gates.h"
+#include "cutover/record.h"
+#include "cutover/switch.h"
+#include "pilot/pilot.h"
+#include "pilot/status.h"
+
+#define WAY_BACK_US ((int64_t)120000000)
+#define GATE_US ((int64_t)20000000)
+#define LEASE_TTL_US ((int64_t)60000000)
+
+enum which { REHEARSE, CUTOVER, ROLLBACK };
+
+static _Atomic bool interrupted;
+
+static void on_interrupt(int number)
+{
+    (void)number;
+    atomic_store(&interrupted, true);
+}
+
+struct switching {
+    struct cli *cli;
+    enum which which;
+    struct journal *journal;
+    json_t *stores; /* the answer's */
+};
+
+static void say(void *ctx, const char *text)
+{
+    const struct switching *w = ctx;
+
+    if (!w->cli->json)
+        fprintf(stderr, "%s\n", text);
+}
+
+/* --- gates --- */
+
+static enum err refuse(const char *store, const json_t *gates, bool with_verify, struct fault *f)
+{
+    const json_t *gate;
+    size_t i;
+
+    json_array_foreach(gates, i, gate)
+    {
+        const char *name = json_string_value(json_object_get(gate, "name"));
+        if (!json_is_true(json_object_get(gate, "ok")) && (with_verify || strcmp(name, "verify") != 0))
+            return fault_set(f, ERR_GATE, "store %s: gate %s: %s", store, name, json_string_value(json_object_get(gate, "why")));
+    }
+    return ERR_OK;
+}
+
+/* What shuts a gate for a moment only: the lag of a burst, a comparison between two rounds. */
+static bool opens_by_itself(const json_t *status)
+{
+    const json_t *verified = json_object_get(status, "verified");
+
+    return json_is_true(json_object_get(status, "following")) && json_integer_value(json_object_get(status, "ledger")) == 0 && json_is_true(json_object_get(verified, "clean")) &&
+           json_is_true(json_object_get(verified, "whole"));
+}
+
+/* The stream that leads to the side we go to, by what its engine said last. */
+static enum err check_stream_once(const struct switching *w, const struct config_store *stream, bool with_verify, bool *ret_soon, struct fault *f)
+{
+    json_t *gates = json_array();
+    bool alive;
+    json_t *o = pilot_store_status(w->cli->state_dir, stream->name, &alive);
+    enum err err;
+
+    if (o == NULL)
+        o = json_object();
+    json_object_set_new(o, "name", json_string(stream->name));
+    json_object_set_new(o, "running", json_boolean(alive));
+    gates_of(w->cli, o, gates);
+    err = refuse(stream->name, gates, with_verify, f);
+    *ret_soon = alive && (!with_verify || opens_by_itself(o));
+    json_decref(gates);
+    json_decref(o);
+    return err;
+}
+
+static enum err check_stream(const struct switching *w, const struct config_store *stream, bool with_verify, struct fault *f)
+{
+    int64_t deadline = world_mono_us() + GATE_US;
+
+    for (;;) {
+        struct fault why = {0};
+        bool soon;
+        enum err err = check_stream_once(w, stream, with_verify, &soon, &why);
+
+        if (err != ERR_GATE || !soon || world_mono_us() > deadline || atomic_load(&interrupted)) {
+            *f = why;
+            return err;
+        }
+        (void)poll(NULL, 0, 100);
+    }
+}
+
+static enum err check_rehearsals(const struct switching *w, const struct config_store *store, struct fault *f)
+{
+    const struct config_gates *gates = &w->cli->config->gates;
+    struct record_rehearsals r;
+
+    TRY(record_rehearsals(w->journal, store->name, &r, f));
+    if (r.in_a_row < gates->rehearsals)
+        return fault_todo(f, ERR_GATE, "leat rehearse", "store %s: %d of %d rehearsals in a row went well", store->name, r.in_a_row, gates->rehearsals);
+    return ERR_OK;
+}
+
+static enum err await_stream(const struct switching *w, const struct config_store *stream, struct fault *f)
+{
+    int64_t deadline = world_mono_us() + WAY_BACK_US;
+    bool said = false;
+
+    for (;;) {
+        bool alive;
+        json_t *o = pilot_store_status(w->cli->state_dir, stream->name, &alive);
+        bool follows = alive && json_is_true(json_object_get(o, "following"));
+        struct fault why;
+
+        json_decref(o);
+        if (follows)
+            return ERR_OK;
+        pilot_store_fault(w->cli->state_dir, stream->name, &why);
+        if (why.code != ERR_OK && why.code != ERR_INTERRUPTED && !err_is_transient(why.code)) {
+            *f = why;
+            fault_add(f, "%s", stream->name);
+            return f->code;
+        }
+        if (pilot_pid(w->cli->state_dir) == 0)
+            return fault_todo(f, ERR_GATE, "leat start", "no pilot runs");
+        if (atomic_load(&interrupted))
+            return fault_set(f, ERR_INTERRUPTED, "asked to stop");
+        if (world_mono_us() > deadline)
+            return fault_set(f, ERR_GATE, "%s does not follow after %d s: see `leat status`", stream->name, (int)(WAY_BACK_US / 1000000));
+        if (!said && !w->cli->json)
+            fprintf(stderr, "waiting until %s follows\n", stream->name);
+        said = true;
+        (void)poll(NULL, 0, 100);
+    }
+}
+
+/* --- telling --- */
+
+static json_t *steps_json(const struct switch_report *r)
+{
+    json_t *list = json_array();
+
+    for (int i = 0; i < SWITCH_STEPS; i++)
+        json_array_append_new(list, json_pack("{s:s, s:f}", "name", switch_step_name((enum switch_step)i), "ms", (double)r->step_us[i] / 1000));
+    return list;
+}
+
+static void tell(const struct switching *w, const struct config_store *store, const struct switch_report *r, enum err err)
+{
+    json_t *o = json_pack("{s:s, s:b, s:b, s:f, s:o, s:I, s:I, s:I, s:[], s:s, s:I, s:i, s:i}", "name", store->name, "ok", (int)(err == ERR_OK), "decided", (int)r->decided, "pause_ms", (double)r->pause_us / 1000,
+                          "steps", steps_json(r), "held", (json_int_t)r->held, "moved", (json_int_t)r->moved, "failed", (json_int_t)r->failed, "unmovable", "authority",
+                          r->source_serves ? "source" : "target", "epoch", (json_int_t)r->epoch, "doors", r->doors, "tries", r->tries);
+
+    json_array_append_new(w->stores, o);
+    if (w->cli->json)
+        return;
+    printf("%s: %s: pause %.1f ms; %lld held, %lld moved, %lld failed; the %s serves\n  ", store->name, w->which == REHEARSE ? (err == ERR_OK ? "rehearsed" : "not rehearsed") : r->decided ? "switched" : "not switched",
+           (double)r->pause_us / 1000, (long long)r->held, (long long)r->moved, (long long)r->failed, r->source_serves ? "source" : "target");
+    for (int i = 0; i < SWITCH_STEPS; i++)
+        if (r->step_us[i] > 0)
+            printf("%s %.1f  ", switch_step_name((enum switch_step)i), (double)r->step_us[i] / 1000);
+    putchar('\n');
+}
+
+/* --- one store --- */
+
+static enum err arm(struct switching *w, const struct switch_job *job, const struct config_store *store, struct fault *f)
+{
+    bool armed;
+
+    TRY(record_armed(w->journal, store->name, &armed, f));
+    if (!armed)
+        TRY(cli_consent(w->cli, store->name, "a trigger is made on every table: shut on the target, disabled on the source; and a slot on the target, for the way back", f));
+    TRY_WITH(switch_arm(job, f), f, "arming the switch of %s", store->name);
+    return await_stream(w, store->other, f);
+}
+
+static enum err check_direction(const struct switching *w, const struct config_store *store, bool source_serves, struct fault *f)
+{
+    if (w->which == CUTOVER && !source_serves)
+        return fault_todo(f, ERR_GATE, "`leat rollback` goes back", "store %s: the target serves already", store->name);
+    if (w->which == ROLLBACK && source_serves)
+        return fault_todo(f, ERR_GATE, "`leat cutover` switches", "store %s: the source serves", store->name);
+    return ERR_OK;
+}
+
+static enum err run_times(struct switching *w, const struct switch_job *job, const struct config_store *store, struct fault *f)
+{
+    int64_t times = w->which == REHEARSE && w->cli->times > 0 ? w->cli->times : 1;
+
+    for (int64_t i = 0; i < times; i++) {
+        struct switch_report report;
+        enum err err = switch_run(job, &report, f);
+        tell(w, store, &report, err);
+        TRY(err);
+    }
+    return ERR_OK;
+}
+
+static enum err switch_store(struct switching *w, const struct config_store *store, struct fault *f)
+{
+    struct switch_job job = {.config = w->cli->config, .stream = store, .state_dir = w->cli->state_dir, .journal = w->journal, .rehearsal = w->which == REHEARSE, .stop = &interrupted, .say = say, .ctx = w};
+    bool source_serves;
+    int64_t epoch;
+
+    TRY(await_stream(w, store, f));
+    TRY(arm(w, &job, store, f));
+    TRY_WITH(switch_settle(&job, &source_serves, &epoch, f), f, "asking both sides who serves");
+    TRY(check_direction(w, store, source_serves, f));
+    job.stream = source_serves ? store : store->other;
+    TRY(check_stream(w, job.stream, w->which == CUTOVER, f));
+    if (w->which == CUTOVER)
+        TRY(check_rehearsals(w, store, f));
+    return run_times(w, &job, store, f);
+}
+
+static enum err under_lease(struct switching *w, const struct config_store *store, struct fault *f)
+{
+    AUTO_CHARS *lease = mem_format("switch:%s", store->name);
+    int64_t token;
+    enum err err;
+
+    TRY(w->journal->ops->lease_take(w->journal, lease, LEASE_TTL_US, &token, f));
+    err = switch_store(w, store, f);
+    (void)w->journal->ops->lease_drop(w->journal, lease, token, NULL);
+    return err;
+}
+
+/* --- the command --- */
+
+static enum err run_all(struct switching *w, struct fault *f)
+{
+    struct cli *c = w->cli;
+
+    if (c->arg_count > 0 && config_store_find(c->config, c->args[0]) == NULL)
+        return fault_todo(f, ERR_UNKNOWN_NAME, "the stores are those of leat.yaml", "there is no store %s", c->args[0]);
+    if (pilot_pid(c->state_dir) == 0)
+        return fault_todo(f, ERR_GATE, "leat start", "no pilot runs: the streams have to be followed while a store is switched");
+    TRY(journal_sqlite_open(c->state_dir, c->config->migration, &w->journal, f));
+    for (size_t i = 0; i < c->config->store_count; i++)
+        if (c->arg_count == 0 || strcmp(c->args[0], c->config->stores[i].name) == 0)
+            TRY(under_lease(w, &c->config->stores[i], f));
+    return ERR_OK;
+}
+
+/* Of one store its fields stand at the top, too. */
+static void answer(struct switching *w)
+{
+    json_t *o = cli_object(w->cli, true);
+    json_t *last = json_array_size(w->stores) > 0 ? json_array_get(w->stores, json_array_size(w->stores) - 1) : NULL;
+
+    if (last != NULL)
+        json_object_update_missing(o, last);
+    json_object_set(o, "runs", w->stores);
+    cli_answer(w->cli, o, w->which == REHEARSE ? "leat cutover" : w->which == CUTOVER ? "leat status\nleat rollback" : "leat status\nleat cutover");
+}
+
+static int cmd_switch(struct cli *c, enum which which, struct fault *f)
+{
+    struct switching w = {.cli = c, .which = which, .stores = json_array()};
+    struct sigaction action = {.sa_handler = on_interrupt};
+    enum err err;
+
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    err = run_all(&w, f);
+    if (err == ERR_OK && c->json)
+        answer(&w);
+    if (w.journal != NULL)
+        journal_free(w.journal);
+    json_decref(w.stores);
+    return err_info(err)->exit_status;
+}
+
+int cmd_rehearse(struct cli *c, struct fault *f)
+{
+    return cmd_switch(c, REHEARSE, f);
+}
+
+int cmd_cutover(struct cli *c, struct fault *f)
+{
+    return cmd_switch(c, CUTOVER, f);
+}
+
+int cmd_rollback(struct cli *c, struct fault *f)
+{
+    return cmd_switch(c, ROLLBACK, f);
+}

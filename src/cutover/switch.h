@@ -1,0 +1,56 @@
+/* cutover/switch.h — the switch of one store, its rehearsal, and the way back: one protocol (SWITCH.md), whichever way it goes.
+ *
+ *   gate → hold → lock → mark → check, drain ∥ rebuild → [rehearsal: back] → decide → open → release
+ *
+ * Before the decision every failure goes back; after it everything goes forward. What is true stands in the servers' rows: whoever dies in between,
+ * the next one reads them and goes on (switch_settle), and doors that lost us settle by compare-and-set. */
+#ifndef LEAT_CUTOVER_SWITCH_H
+#define LEAT_CUTOVER_SWITCH_H
+
+#include <jansson.h>
+
+#include "journal/journal.h"
+#include "store/store.h"
+
+enum switch_step {
+#define X(ID, name, text) SWITCH_##ID,
+#include "cutover/steps.def"
+#undef X
+    SWITCH_STEPS
+};
+const char *switch_step_name(enum switch_step step);
+
+struct switch_job {
+    const struct config *config;
+    const struct config_store *stream; /* that leads from the old side to the new one: a store's own, or its way back */
+    const char *state_dir;
+    struct journal *journal;
+    bool rehearsal;
+    _Atomic bool *stop;                /* asked to stop: before the decision it goes back, after it nothing stops it */
+    void (*say)(void *ctx, const char *text); /* NULL: nobody listens */
+    void *ctx;
+};
+
+struct switch_report {
+    int64_t step_us[SWITCH_STEPS];
+    int64_t pause_us;      /* the longest any client of a door waited; without doors, from the locks to the opening */
+    int64_t held;
+    int64_t moved;
+    int64_t failed;
+    int doors;
+    int tries;
+    bool decided;
+    bool source_serves;    /* when it ended */
+    int64_t epoch;
+    json_t *unmovable;     /* by client; the caller's own */
+};
+
+/* Fences, rows of authority, and the record that the way back is to be kept. Safe to be done again. */
+MUST_USE enum err switch_arm(const struct switch_job *job, struct fault *f);
+/* ERR_GATE: it did not begin, and why. ERR_SWITCH_HELD_UP: it went back. ERR_AUTHORITY: it is not known who serves until a server answers again.
+ * *ret is filled in every case. */
+MUST_USE enum err switch_run(const struct switch_job *job, struct switch_report *ret, struct fault *f);
+/* A decision that was left half carried out is carried to its end. *ret_source_serves: who serves. */
+MUST_USE enum err switch_settle(const struct switch_job *job, bool *ret_source_serves, int64_t *ret_epoch, struct fault *f);
+
+#endif

@@ -1,0 +1,20 @@
+/* store/postgres/fence.h — the fence: on every table of both sides a statement trigger that refuses every writer but leat, disabled
+ * where the authority is, ENABLE ALWAYS where it is not. */
+#ifndef LEAT_STORE_POSTGRES_FENCE_H
+#define LEAT_STORE_POSTGRES_FENCE_H
+
+#include "store/postgres/pg.h"
+#include "store/store.h"
+
+/* A relation the store's rows can be written through, root or leaf. In the arena. */
+struct fenced {
+    uint32_t oid;
+    const char *qualified;
+    char state; /* of its fence: 'D' disabled, 'A' always, another: somebody set it otherwise; 0: it has none */
+};
+MUST_USE enum err pg_fence_list(struct pg *pg, const struct store *s, struct arena *a, struct fenced **ret, size_t *ret_count, struct fault *f);
+
+/* Functions, rows of authority and fences on both sides, whatever of them is not there yet; the target first. *ret_made: fences made. */
+MUST_USE enum err pg_store_fence(struct store *s, uint64_t *ret_made, struct fault *f);
+
+#endif

@@ -1,0 +1,140 @@
+"""The switch on real servers: authority there and back under load, nothing lost or doubled, nobody serves on two sides."""
+import json
+import pathlib
+import socket
+
+import psycopg2
+import pytest
+
+import servers
+
+from clients import SCHEMA, Clients
+from compare import compare
+from follow import LEAT_TABLES
+from leat import make_config
+from wait import wait_for
+
+
+
+
+class Pair:
+    """Two servers, leat with a role of its own, an application with another."""
+
+    def __init__(self, server, migration, source=13, target=17, extra="gates:\n  rehearsals: 1\n  pause: 2s\n", doors=0):
+        self.old, self.new = server(source, "old"), server(target, "new")
+        for s in (self.old, self.new):
+            s.sql("create role leat login superuser")
+        self.old.sql("create role app login")
+        self.old.createdb("shop")
+        self.new.createdb("shop")
+        self.old.sql(SCHEMA + "grant all on all tables in schema public to app; grant all on all sequences in schema public to app", db="shop")
+        self.doors = [servers._free_port() for _ in range(doors)]
+        self.leat = migration(config=self.config(extra))
+        self.direct = [self.old.dsn("shop", user="app"), self.new.dsn("shop", user="app")]
+
+    def config(self, extra):
+        text = make_config({"shop": (self.old.dsn("shop", user="leat"), self.new.dsn("shop", user="leat"))}, None, extra)
+        if not self.doors:
+            return text
+        door = f"    door: [{', '.join(f'127.0.0.1:{port}' for port in self.doors)}]\n    door_trust: [127.0.0.1/32]\n"
+        return text.replace("    target:", door + "    target:", 1)
+
+    def door_dsns(self):
+        return [f"postgresql://app@127.0.0.1:{port}/shop" for port in self.doors]
+
+    def start(self):
+        self.leat.run("start", "--yes")
+        for port in self.doors:
+            wait_for(lambda port=port: socket.socket().connect_ex(("127.0.0.1", port)) == 0, 30, "the door to listen", show=self.leat.logs)
+        self.leat.wait_status(lambda s: s["stores"][0].get("following"), 60, "following")
+
+    def leat_pid(self, name):
+        return next(p for p in self.leat.pids("engine") if f"engine\0{name}\0" in open(f"/proc/{p}/cmdline", encoding="utf-8").read())
+
+    def ready(self):
+        """Both streams followed, by engines that run, and all is compared."""
+        def holds():
+            state = [json.loads(path.read_text()) for path in (self.leat.state / "run").glob("shop*.json") if "door" not in path.name]
+            return len(state) == 2 and all(s["following"] and pathlib.Path(f"/proc/{s['pid']}").exists() for s in state)
+        wait_for(holds, 60, "both streams to be followed", show=self.leat.logs)
+        if self.serving() == ["source"]:
+            self.leat.run("verify")
+
+    def side(self, name):
+        return self.old if name == "source" else self.new
+
+    def equal(self):
+        """Waits until what one side has is on the other."""
+        wait_for(lambda: not compare(self.old.dsn("shop"), self.new.dsn("shop"), sequences=None, skip=LEAT_TABLES), 30, "both sides to be equal", show=self.leat.logs)
+
+    def serving(self):
+        """The sides that take a write of the application."""
+        found = []
+        for name in ("source", "target"):
+            try:
+                with self.side(name).conn("shop", user="app") as conn, conn.cursor() as c:
+                    c.execute("update account set balance = balance where id = 1")
+                    conn.rollback()
+                found.append(name)
+            except Exception as e:
+                assert "takes no writes on this side" in str(e), e
+        return found
+
+
+@pytest.mark.parametrize("source,target", [(13, 17), (15, 15)])
+@pytest.mark.limit(240)
+def test_there_and_back_under_load(server, migration, source, target):
+    pair = Pair(server, migration, source, target)
+    pair.start()
+    with Clients(pair.direct) as clients:
+        r = pair.leat.run("rehearse", "--yes", "--times", "3").json
+        assert [x["ok"] for x in r["runs"]] == [True] * 3 and r["authority"] == "source", r
+        assert pair.serving() == ["source"]
+        assert pair.leat.run("verify").json["ok"]
+        for turn in range(4):
+            command, serves = ("cutover", "target") if turn % 2 == 0 else ("rollback", "source")
+            before = clients.total()
+            r = pair.leat.run(command, "--yes").json
+            assert r["authority"] == serves and r["decided"] and r["epoch"] == turn + 1, r
+            assert pair.serving() == [serves]
+            wait_for(lambda: clients.total() > before + 200, 60, "writes on the new side", show=pair.leat.logs)
+    assert not clients.errors, clients.errors
+    assert clients.refused > 0
+    with pair.old.conn("shop") as conn:
+        assert clients.check(conn) == []
+    pair.equal()
+    with pair.new.conn("shop") as conn:
+        assert clients.check(conn) == []
+
+
+@pytest.mark.parametrize("source,target,doors", [(13, 17, 1), (15, 15, 2)])
+@pytest.mark.limit(240)
+def test_through_doors(server, migration, source, target, doors):
+    """No client sees an error, whatever side it writes on; and a session is the same after each move."""
+    pair = Pair(server, migration, source, target, doors=doors)
+    pair.start()
+    session = psycopg2.connect(pair.door_dsns()[0])
+    session.autocommit = True
+    with session.cursor() as c:
+        c.execute("set application_name = 'kept'; set work_mem = '7MB'; prepare q(int) as select balance from account where id = $1; listen news")
+    with Clients([pair.door_dsns()[i % doors] for i in range(doors)]) as clients:
+        pair.leat.run("rehearse", "--yes", "--times", "3")
+        assert pair.leat.run("verify").json["ok"]
+        for turn in range(4):
+            command, serves = ("cutover", "target") if turn % 2 == 0 else ("rollback", "source")
+            before = clients.total()
+            r = pair.leat.run(command, "--yes").json
+            assert r["authority"] == serves and r["failed"] == 0 and r["moved"] >= 5, r
+            wait_for(lambda: clients.total() > before + 200, 60, "writes on the new side", show=pair.leat.logs)
+            with session.cursor() as c:
+                c.execute("select current_setting('application_name'), current_setting('work_mem'), inet_server_port()")
+                assert c.fetchone() == ("kept", "7MB", pair.side(serves).port)
+                c.execute("execute q(1)")
+                c.execute("notify news")
+            session.poll()
+            assert len(session.notifies) == turn + 1
+    session.close()
+    assert clients.errors == [] and clients.refused == 0
+    with pair.old.conn("shop") as conn:
+        assert clients.check(conn) == []
+    pair.equal()
