@@ -14,6 +14,19 @@ struct control_peer {
     struct buf in;
 };
 
+/* Settling asks servers that may not answer: a thread of its own does. */
+struct settler {
+    pthread_t thread;
+    _Atomic int state; /* enum settler_state */
+    enum side old;
+    bool view_known;
+    int64_t epoch, attempt;
+    enum settled got;
+    int64_t got_epoch;
+    char why[256];
+};
+enum settler_state { SETTLER_IDLE, SETTLER_WORKS, SETTLER_DONE };
+
 struct control {
     struct door *door;
     struct authority *authority;
@@ -33,6 +46,7 @@ struct control {
     int64_t status_us;
     int64_t before_moved, before_lost; /* the counts, before this release */
     enum side settled_to;
+    struct settler settler;
     char settling_why[128];
     char trouble[256];      /* why it could not be settled yet */
 };
