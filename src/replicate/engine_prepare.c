@@ -305,6 +305,7 @@ static enum err start_threads(struct engine *e, const struct stream_facts *facts
         TRY(e->store->ops->arm(e->store, e->source, false, &w, f));
     }
     doing(e, "starting");
+    atomic_store(&e->leads, facts->serves);
     e->queue = queue_new((size_t)16 << 20);
     e->router = router_new(e->store, e->registry);
     TRY(ddl_new(e->store, e->registry, e->touched, e->journal, &e->ddl, f));

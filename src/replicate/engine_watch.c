@@ -167,7 +167,7 @@ static enum err check_threads(struct engine *e, struct fault *f)
 static enum err start_guest(struct engine *e, struct fault *f)
 {
     struct engine_hand hand = {.config = e->config, .store = e->store, .registry = e->registry, .apply = e->apply, .touched = e->touched, .journal = e->journal, .pace = &e->guest_pace, .ddl = e->ddl,
-                               .want_sequences = &e->want_sequences};
+                               .leads = &e->leads, .want_sequences = &e->want_sequences};
 
     return e->guest_state == NULL ? e->guest->start(&hand, &e->guest_state, f) : ERR_OK;
 }
@@ -207,8 +207,7 @@ static enum err advance_phase(struct engine *e, struct fault *f)
         }
         return ERR_OK;
     case ENGINE_FOLLOW:
-        if (!e->config_store->back)
-            TRY(start_guest(e, f));
+        TRY(start_guest(e, f));
         return begin_following(e, f);
     }
     return ERR_OK;

@@ -30,6 +30,12 @@ struct store {
     _Atomic bool *stop;  /* true: end with ERR_INTERRUPTED as soon as possible */
 };
 
+/* The store's own name, whichever way the stream goes: that of a way back is "NAME+back". */
+static inline const char *store_base(const struct store *s)
+{
+    return s->store->back ? s->store->other->name : s->name;
+}
+
 /* Told while something long waits: "waits for the transaction of pid 4711 (pgbench), open for 42 s". "" = no longer. */
 struct store_waits {
     void (*tell)(void *ctx, const char *text);

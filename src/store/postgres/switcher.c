@@ -74,7 +74,7 @@ enum err pg_switch_open(struct store *s, struct store_switch **ret, struct fault
     enum err err;
 
     w->store = s;
-    w->base = s->store->back ? s->store->other->name : s->name;
+    w->base = store_base(s);
     w->arena = arena_new(16384);
     err = connect_all(w, f);
     if (err != ERR_OK) {
