@@ -1,0 +1,51 @@
+"""Where a switch could go wrong although nobody died at a step of it: each of these did."""
+import json
+import os
+import signal
+import subprocess
+
+import psycopg2
+import pytest
+
+from test_switch import Pair
+from test_switch_faults import one_side, stopped
+from wait import wait_for
+
+GATES = "gates:\n  rehearsals: 0\n  pause: 5s\n"
+
+
+def write_through(dsn):
+    """Whether a client that comes by the door is served."""
+    try:
+        with psycopg2.connect(dsn) as conn, conn.cursor() as c:
+            c.execute("update account set balance = balance where id = 1")
+        conn.close()
+        return True
+    except psycopg2.Error:
+        return False
+
+
+def gates_open(pair):
+    pair.leat.wait_status(lambda s: all(g["ok"] for g in s["gates"]), 60, "all gates to be open")
+
+
+@pytest.mark.limit(240)
+def test_a_door_that_came_anew_before_the_decision(server, migration):
+    """It reads "the source serves", and nobody holds it: the decision that follows must not leave it there."""
+    pair = Pair(server, migration, 15, 15, extra=GATES, doors=1)
+    pair.start()
+    pair.leat.run("rehearse", "--yes")
+    pair.ready()
+    gates_open(pair)
+    process = subprocess.Popen(pair.leat.command("cutover", "--yes"), cwd=pair.leat.folder, env={**pair.leat.env, "LEAT_HALT_AT": "decide"},
+                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    wait_for(lambda: process.poll() is not None or stopped(process.pid), 60, "the switch to come to decide", show=pair.leat.logs)
+    assert process.poll() is None, process.communicate()
+    status = pair.leat.state / "run" / "shop.door.0.json"
+    first = json.loads(status.read_text())["pid"]
+    os.kill(first, signal.SIGKILL)
+    wait_for(lambda: (s := json.loads(status.read_text()))["pid"] != first and s["phase"] == "serving", 30, "another door to serve", show=pair.leat.logs)
+    os.kill(process.pid, signal.SIGCONT)
+    process.communicate(timeout=120)
+    one_side(pair)
+    wait_for(lambda: write_through(pair.door_dsns()[0]), 15, "the door to forward to the side that serves", show=pair.leat.logs)
