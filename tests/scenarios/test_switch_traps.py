@@ -49,3 +49,28 @@ def test_a_door_that_came_anew_before_the_decision(server, migration):
     process.communicate(timeout=120)
     one_side(pair)
     wait_for(lambda: write_through(pair.door_dsns()[0]), 15, "the door to forward to the side that serves", show=pair.leat.logs)
+
+
+@pytest.mark.limit(240)
+def test_triggers_all_enabled_or_all_disabled(server, migration):
+    """What `pg_restore --data-only --disable-triggers` does to each table means the fence, too: here its doing on the wrong side, in either way."""
+    pair = Pair(server, migration, 15, 15, extra=GATES)
+    pair.start()
+    pair.leat.run("rehearse", "--yes")
+    fence = "select tgenabled from pg_trigger where tgname ~ '^leat_fence' and tgrelid = 'account'::regclass"
+    pair.old.sql("alter table account enable trigger all", db="shop")
+    pair.new.sql("alter table account disable trigger all", db="shop")
+    wait_for(lambda: pair.old.one(fence, db="shop") == "D" and pair.new.one(fence, db="shop") == "A", 30, "the engine to set them right", show=pair.leat.logs)
+    assert pair.serving() == ["source"]
+    told = [e for e in pair.leat.run("events").events if e.get("kind") == "fence.mended"]
+    assert {(e["body"]["side"], e["body"]["tables"]) for e in told} == {("source", "public.account"), ("target", "public.account")}, told
+    pair.ready()
+    engine = pair.leat_pid("shop")
+    os.kill(engine, signal.SIGSTOP)   # it looks after nothing; the command does
+    try:
+        pair.old.sql("alter table account enable trigger all", db="shop")
+        assert pair.serving() == []
+        pair.leat.run("rehearse", "--yes", check=False)
+        assert pair.serving() == ["source"]
+    finally:
+        os.kill(engine, signal.SIGCONT)
