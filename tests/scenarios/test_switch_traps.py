@@ -74,3 +74,29 @@ def test_triggers_all_enabled_or_all_disabled(server, migration):
         assert pair.serving() == ["source"]
     finally:
         os.kill(engine, signal.SIGCONT)
+
+
+@pytest.mark.limit(240)
+def test_a_subscription_passes_the_fence(server, migration):
+    """Its apply worker fires no statement trigger: after a switch its rows would go on coming in on the side that does not serve."""
+    pair = Pair(server, migration, 15, 15, extra=GATES)
+    third = server(15, "third")
+    third.createdb("shop")
+    third.sql("create table feed (id int primary key, x text); create table apart (id int primary key); create publication feed for table feed; create publication apart for table apart", db="shop")
+    pair.old.sql("create table feed (id int primary key, x text); create schema other; create table other.apart (id int primary key)", db="shop")
+    pair.old.sql(f"create subscription feed connection '{third.dsn('shop')}' publication feed", db="shop")
+    third.sql("insert into feed values (1, 'a')", db="shop")
+    rows = "select count(*) from feed"
+    wait_for(lambda: pair.old.one(rows, db="shop") == 1, 30, "the feed")
+    pair.start()
+    pair.leat.run("rehearse", "--yes", check=False)
+    pair.ready()
+    gates_open(pair)
+    refused = pair.leat.run("cutover", "--yes", check=False)
+    assert refused.status == 3 and "subscription feed brings rows in on the old side" in refused.json["error"]["why"], refused.json
+    assert pair.serving() == ["source"]
+    pair.old.sql("alter subscription feed disable", db="shop")
+    assert pair.leat.run("cutover", "--yes").json["authority"] == "target"
+    pair.new.sql(f"create subscription feed2 connection '{third.dsn('shop')}' publication feed with (copy_data = false)", db="shop")   # where it serves it stands in the way of going back
+    refused = pair.leat.run("rollback", "--yes", check=False)
+    assert refused.status == 3 and "subscription feed2" in refused.json["error"]["why"], refused.json
