@@ -3,6 +3,7 @@
  *
  *   NONE --hold--> HOLDING --all held--> HELD --rebuild--> REBUILT --release--> NONE
  *     any of the middle three --deadline, or its connection lost--> SETTLING --> NONE
+ *   NONE --its side no longer serves, the other does--> FOLLOWING --> NONE
  *
  * A request that takes time (warm, hold, rebuild, release) is answered when it is done; its connection hears nothing else before.
  * One is under way at a time; "status" is answered to everybody always. */
@@ -100,8 +101,7 @@ void control_order(struct door *door, const struct order *like)
     }
 }
 
-/* Every order given so far was carried out: the counts say what came of them. */
-static bool all_carried_out(const struct door *door)
+bool control_all_carried_out(const struct door *door)
 {
     return DOOR_SUM(door, orders) == atomic_load(&door->orders);
 }
@@ -115,6 +115,17 @@ static void give_release(struct control *c, enum side side, int64_t epoch)
     atomic_store(&c->door->side, (int)side);
     atomic_store(&c->door->epoch, epoch);
     control_order(c->door, &order);
+}
+
+void control_release(struct control *c, enum side side, int64_t epoch)
+{
+    c->trouble[0] = '\0';
+    c->view_known = true;
+    c->phase = PHASE_RELEASING;
+    c->settled_to = side;
+    c->before_moved = DOOR_SUM(c->door, moved);
+    c->before_lost = DOOR_SUM(c->door, lost);
+    give_release(c, side, epoch);
 }
 
 static void begin_settling(struct control *c, const char *why)
@@ -159,13 +170,7 @@ static void act_on_answer(struct control *c)
     snprintf(c->trouble, sizeof c->trouble, "%s", x->why);
     if (x->got == SETTLED_NOT)
         return;
-    c->trouble[0] = '\0';
-    c->view_known = true;
-    c->phase = PHASE_RELEASING;
-    c->settled_to = x->got == SETTLED_SOURCE ? SIDE_SOURCE : SIDE_TARGET;
-    c->before_moved = DOOR_SUM(c->door, moved);
-    c->before_lost = DOOR_SUM(c->door, lost);
-    give_release(c, c->settled_to, x->got_epoch);
+    control_release(c, x->got == SETTLED_SOURCE ? SIDE_SOURCE : SIDE_TARGET, x->got_epoch);
     log_line(LOG_INFO, c->door->name, "serves the %s at epoch %lld", side_name(c->settled_to), (long long)x->got_epoch);
 }
 
@@ -270,7 +275,7 @@ static void check_pending(struct control *c)
 {
     bool late = world_mono_us() > c->deadline_us;
 
-    if (!all_carried_out(c->door))
+    if (!control_all_carried_out(c->door))
         return;
     if (c->phase == PHASE_RELEASING)
         check_release(c);
@@ -376,23 +381,38 @@ static json_t *do_rebuild(struct control *c, int peer, const json_t *request)
     return NULL;
 }
 
+/* A word of an attempt that is over. One of a stranger counts while nothing is held; or where the holder is gone, if it speaks of a decision. */
+static const char *why_not_release(const struct control *c, int peer, int64_t epoch)
+{
+    int64_t ours = atomic_load(&c->door->epoch);
+    bool held = c->phase >= PHASE_HOLDING && c->phase <= PHASE_SETTLING;
+
+    if (epoch < ours)
+        return "this door is at a later epoch";
+    if (held && c->owner >= 0 && c->owner != peer)
+        return "another connection holds here";
+    if (held && c->owner < 0 && epoch == ours)
+        return "the door is settling";
+    return NULL;
+}
+
 static json_t *do_release(struct control *c, int peer, const json_t *request)
 {
+    int64_t epoch = number(request, "epoch", atomic_load(&c->door->epoch));
+    const char *why;
     enum side side;
 
     if (!read_side(request, &side))
         return control_no("\"side\" is source or target");
-    if (c->phase == PHASE_RELEASING)
+    if (c->phase == PHASE_RELEASING || c->phase == PHASE_FOLLOWING)
         return control_no("a release is under way");
+    why = why_not_release(c, peer, epoch);
+    if (why != NULL)
+        return control_no(why);
     if ((int)side != atomic_load(&c->door->side) && c->phase == PHASE_NONE && DOOR_SUM(c->door, live) > 0)
         return control_no("sessions move only from a hold");
     begin(c, peer, DO_RELEASE, request);
-    c->before_moved = DOOR_SUM(c->door, moved);
-    c->before_lost = DOOR_SUM(c->door, lost);
-    c->phase = PHASE_RELEASING;
-    c->trouble[0] = '\0';
-    c->view_known = true;
-    give_release(c, side, number(request, "epoch", atomic_load(&c->door->epoch)));
+    control_release(c, side, epoch);
     return NULL;
 }
 
@@ -441,7 +461,7 @@ static json_t *carry_out(struct control *c, int peer, const json_t *request)
         return do_cancel(c, request);
     if (strcmp(what, "release") == 0) /* ends what is under way */
         return do_release(c, peer, request);
-    if (c->pending != DO_NOTHING || c->phase == PHASE_SETTLING || c->phase == PHASE_RELEASING)
+    if (c->pending != DO_NOTHING || c->phase == PHASE_SETTLING || c->phase == PHASE_RELEASING || c->phase == PHASE_FOLLOWING)
         return control_no(c->phase == PHASE_SETTLING ? "the door is settling" : "a request is under way");
     if (strcmp(what, "warm") == 0)
         return do_warm(c, peer, request);
@@ -548,7 +568,7 @@ static void wait_for_something(struct control *c, int most_ms)
     int wait_ms = wait_us <= 0 ? 0 : wait_us / 1000 + 1 > most_ms ? most_ms : (int)(wait_us / 1000 + 1);
     uint64_t kicks;
 
-    if (!all_carried_out(c->door) && wait_ms > 1)
+    if (!control_all_carried_out(c->door) && wait_ms > 1)
         wait_ms = 1;
     for (int i = 0; i < CONTROL_PEERS; i++)
         fds[i + 2] = (struct pollfd){.fd = c->peers[i].fd, .events = POLLIN};
@@ -571,6 +591,10 @@ bool control_turn(struct door *door, int ms)
     check_pending(c);
     control_pass_cancels(c);
     settle(c);
+    if (c->phase == PHASE_NONE && c->pending == DO_NOTHING && atomic_load(&c->settler.state) == SETTLER_IDLE) /* else its sessions are the settler's */
+        control_look(c);
+    if (c->phase == PHASE_FOLLOWING)
+        control_follow(c);
     if (world_mono_us() >= c->status_us) {
         c->status_us = world_mono_us() + STATUS_EVERY_US;
         control_write_status(c);

@@ -7,7 +7,7 @@
 #define CONTROL_PEERS 16
 
 enum control_do { DO_NOTHING, DO_WARM, DO_HOLD, DO_REBUILD, DO_RELEASE };
-enum control_phase { PHASE_NONE, PHASE_HOLDING, PHASE_HELD, PHASE_REBUILT, PHASE_SETTLING, PHASE_RELEASING };
+enum control_phase { PHASE_NONE, PHASE_HOLDING, PHASE_HELD, PHASE_REBUILT, PHASE_SETTLING, PHASE_RELEASING, PHASE_FOLLOWING };
 
 struct control_peer {
     int fd; /* -1: none */
@@ -43,11 +43,19 @@ struct control {
     int64_t deadline_us;      /* of what is pending */
     int64_t hold_deadline_us;
     int64_t settle_us;      /* when to try next */
+    int64_t look_us;        /* when to look next whether its side still serves */
     int64_t status_us;
     int64_t preparing, prepared_us; /* while a warm is under way: how many, and when that changed last */
     int64_t before_moved, before_lost; /* the counts, before this release */
     enum side settled_to;
     struct settler settler;
+    struct follow {         /* PHASE_FOLLOWING: to a side that serves already */
+        enum side side;
+        int64_t epoch;
+        int64_t deadline_us;
+        bool may_rebuild;
+        bool rebuilding;
+    } follow;
     char settling_why[128];
     char trouble[256];      /* why it could not be settled yet */
 };
@@ -60,6 +68,15 @@ json_t *control_list(struct door *door, enum door_list_what what);
 void control_order(struct door *door, const struct order *like);
 
 void control_drain(struct control *c);
+/* Every order given so far was carried out: the counts say what came of them. */
+bool control_all_carried_out(const struct door *door);
+/* Sessions are let go to that side, by its own word. */
+void control_release(struct control *c, enum side side, int64_t epoch);
+
+/* --- door_follow.c --- */
+/* While nothing is under way: whether the side it forwards to still serves; a step on the way to the other one. */
+void control_look(struct control *c);
+void control_follow(struct control *c);
 
 /* --- door_handover.c --- */
 json_t *control_hand_over(struct control *c, int peer);

@@ -11,6 +11,7 @@
  *   door_cancel.c     requests to cancel
  *   door_handover.c   a new process takes the address over
  *   door_settle.c     leat.authority on both sides: the view at the start, and settling without the pilot
+ *   door_follow.c     a switch that went without this door: noticed, and followed
  *   door_verifiers.c  what is known of users: pg_authid or a file
  *   door_sides.c      the two servers: addresses, names, TLS
  *   door_login.c      who a client is, and how a server is shown that it is that one
@@ -476,8 +477,10 @@ struct authority;
 struct authority *authority_new(struct door *door);
 void authority_free(struct authority *a);
 enum settled { SETTLED_NOT, SETTLED_SOURCE, SETTLED_TARGET };
-/* Who serves, as both sides say; SETTLED_NOT: nobody can tell. */
+/* Who serves, as both sides say, and no attempt that was under way can be decided any more; SETTLED_NOT: nobody can tell yet. */
 enum settled authority_view(struct authority *a, int64_t *ret_epoch, char why[256]);
+/* Whether that side says that it does, by reading alone. */
+bool authority_serves(struct authority *a, enum side side, int64_t *ret_epoch);
 /* Whether the old side's row says so, and both sides answer: what settling will need. */
 bool authority_stands(struct authority *a, enum side old, int64_t epoch, int64_t attempt, char why[256]);
 /* Ends attempt (epoch, attempt) of which nothing is heard any more: by compare-and-set on the old side's row, or by what was decided. */

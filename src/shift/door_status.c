@@ -8,7 +8,7 @@
 
 static const char *phase_word(enum control_phase phase)
 {
-    static const char *const words[] = {"serving", "holding", "held", "rebuilt", "settling", "releasing"};
+    static const char *const words[] = {"serving", "holding", "held", "rebuilt", "settling", "releasing", "following"};
 
     return words[phase];
 }

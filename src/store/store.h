@@ -458,6 +458,9 @@ struct store_ops {
     /* What the stream's source says of authority; and the target's opening, where that source has decided (switch_open_side). */
     enum err (*watcher_authority)(struct store_watcher *w, struct switch_row *ret, struct fault *f);
     enum err (*watcher_open_target)(struct store_watcher *w, int64_t epoch, bool *ret, struct fault *f);
+    /* Fences that stand otherwise than their side's row says are set right, under that row. The outputs: which tables', in the arena, whatever is
+     * returned; NULL: none. ERR_BUSY: one is in use, try again. */
+    enum err (*watcher_fences)(struct store_watcher *w, struct arena *a, const char **ret_source, const char **ret_target, struct fault *f);
     /* The governor's last resort: the slot goes, and with it what the source holds back. Nobody may be reading from it. */
     enum err (*watcher_drop_slot)(struct store_watcher *w, struct fault *f);
 };

@@ -1,8 +1,8 @@
 """door — a SQL door over real servers: started, asked over its control socket, and the authority it settles by.
 
-    with Door(folder, old.dsn("shop"), new.dsn("shop")) as door:
+    with Door(folder, old.dsn("shop"), new.dsn("shop"), sides=make_authority(old, new, "shop", "shop")) as door:
         c = door.connect()
-        door.hold(epoch=0, attempt=0); door.rebuild(); door.release("target", 1)
+        door.hold(epoch=0); door.rebuild(); door.release("target", 1)
 """
 import json
 import os
@@ -17,30 +17,30 @@ from leat import BINARY
 from servers import _free_port, popen_mortal
 from wait import alive, wait_for, wait_gone
 
-# What leat's schema has of authority on each side, as far as a door needs it.
-AUTHORITY = """
-create schema if not exists leat;
-create table leat.authority (migration text, store text, epoch bigint, side text check (side in ('source', 'target')), attempt bigint, open boolean,
-    primary key (migration, store));
-create function leat.abort_attempt(migration text, store text, epoch bigint, attempt bigint) returns boolean language sql as $$
-    with done as (update leat.authority a set attempt = a.attempt + 1
-        where a.migration = $1 and a.store = $2 and a.epoch = $3 and a.attempt = $4 returning 1) select exists (select from done) $$;
-create function leat.open_side(migration text, store text, epoch bigint, side text) returns boolean language sql as $$
-    with done as (update leat.authority a set open = true, epoch = $3, side = $4
-        where a.migration = $1 and a.store = $2 and (a.epoch < $3 or a.epoch = $3 and a.side = $4) returning 1) select exists (select from done) $$;
-"""
+SQL = pathlib.Path(__file__).resolve().parents[2] / "sql"
+AUTHORITY = ";\n".join((SQL / name).read_text() for name in ("leat_schema.sql", "switch_functions.sql"))
 
 
 def make_authority(old, new, old_db, new_db, epoch=0):
-    """The rows as they stand before the first switch: the source serves."""
-    for server, db, is_open in ((old, old_db, True), (new, new_db, False)):
+    """The rows as they stand before the first switch: the source serves. Returns where they are, for Door(sides=...)."""
+    for server, db, here in ((old, old_db, "source"), (new, new_db, "target")):
         server.sql(AUTHORITY, db=db)
-        server.sql("insert into leat.authority values ('test', 'shop', %s, 'source', 0, %s)", (epoch, is_open), db=db)
+        server.sql("insert into leat.authority (migration, store, here, fence, epoch, open) values ('test', 'shop', %s, 'leat_fence_test', %s, %s)",
+                   (here, epoch, here == "source"), db=db)
+    return {"source": (old, old_db), "target": (new, new_db)}
 
 
 def decide(old, old_db, epoch, side="target"):
     """What the pilot's lock session commits."""
-    old.sql("update leat.authority set epoch = %s, side = %s, open = false", (epoch, side), db=old_db)
+    old.sql("update leat.authority set epoch = %s, side = %s, attempt = 0, open = false", (epoch, side), db=old_db)
+
+
+def switch(sides, to, epoch):
+    """A whole switch, as both rows tell of it; done again it changes nothing."""
+    old = "source" if to == "target" else "target"
+    decide(*sides[old], epoch, to)
+    server, db = sides[to]
+    server.sql("update leat.authority set epoch = %s, side = %s, attempt = 0, open = true where epoch < %s", (epoch, to, epoch), db=db)
 
 
 class Control:
@@ -74,9 +74,10 @@ class Control:
 
 
 class Door:
-    def __init__(self, folder, source, target, trust='["127.0.0.0/8"]', extra="", nth=0, env=None, limits="", database=None):
+    def __init__(self, folder, source, target, trust='["127.0.0.0/8"]', extra="", nth=0, env=None, limits="", database=None, sides=None):
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
+        self.sides = sides   # from make_authority()
         self.state, self.port, self.nth = self.folder / ".leat", _free_port(), nth
         self.database = database or source.rsplit("/", 1)[1]
         self.config = self.folder / "leat.yaml"
@@ -127,13 +128,26 @@ class Door:
     def warm(self, side="target", deadline_ms=10000):
         return self.control.ask(do="warm", side=side, deadline_ms=deadline_ms)
 
-    def hold(self, epoch=0, attempt=0, deadline_ms=10000):
+    def row(self, side):
+        """(epoch, side, attempt, open), as that side has it."""
+        server, db = self.sides[side]
+        return server.sql("select epoch, side, attempt, open from leat.authority", db=db)[0]
+
+    def attempt(self):
+        """Its number now; a door that started has used one up."""
+        return self.row(self.status()["view"]["side"])[2]
+
+    def hold(self, epoch=0, attempt=None, deadline_ms=10000):
+        attempt = self.attempt() if attempt is None else attempt
         return self.control.ask(do="hold", epoch=epoch, attempt=attempt, deadline_ms=deadline_ms)
 
     def rebuild(self):
         return self.control.ask(do="rebuild")
 
     def release(self, side, epoch):
+        """To the other side: once the rows say so."""
+        if side != self.status()["view"]["side"]:
+            switch(self.sides, side, epoch)
         return self.control.ask(do="release", side=side, epoch=epoch)
 
     def wait_phase(self, phase, deadline=20):

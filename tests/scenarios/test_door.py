@@ -10,7 +10,7 @@ import threading
 import psycopg2
 import pytest
 
-from door import Control, Door, decide, make_authority
+from door import Control, Door, decide, make_authority, switch
 from rawpg import Raw, Refused, bind, columns, describe, describe_portal, execute, message, parse, query, sync
 from servers import bin_dir
 from wait import wait_for
@@ -26,8 +26,7 @@ def pair(server, tmp_path):
     def make(old_major=15, new_major=15, **kwargs):
         old, new = server(old_major, "old"), server(new_major, "new")
         source, target = old.createdb("shop"), new.createdb("shop_new")
-        make_authority(old, new, "shop", "shop_new")
-        made.append(Door(tmp_path / "door", source, target, **kwargs))
+        made.append(Door(tmp_path / "door", source, target, sides=make_authority(old, new, "shop", "shop_new"), **kwargs))
         return old, new, made[-1]
     yield make
     for one in made:
@@ -109,7 +108,7 @@ def test_held_and_released_where_it_was(pair):
     a, b = door.connect(), door.connect(autocommit=False)
     pid = value(a, "select pg_backend_pid()")
     value(b, "select 1")
-    door.control.send(do="hold", epoch=0, attempt=0, deadline_ms=20000)
+    door.control.send(do="hold", epoch=0, attempt=door.attempt(), deadline_ms=20000)
     door.wait_phase("holding")
     waiting = Later(a, "select pg_backend_pid()")
     b.commit()
@@ -132,7 +131,7 @@ def test_a_hold_that_cannot_be_names_who_keeps_it(pair):
     door.wait_phase("serving")
     assert value(b, "select 2") == 2
     b.commit()
-    assert door.hold(attempt=1)["ok"]   # the door had ended attempt 0
+    assert door.hold()["ok"]
     assert door.release("source", 0)["ok"]
 
 
@@ -164,14 +163,15 @@ def test_a_new_client_waits_while_held(pair):
 # ---- without the pilot -------------------------------------------------------------------------------------------
 
 def test_the_pilot_gone_the_door_goes_back(pair):
-    old, _, door = pair()
+    _, _, door = pair()
     a = door.connect()
+    before = door.attempt()
     assert door.hold()["ok"]
     waiting = Later(a, "select 5")
     door.control.close()
     door.control = door.open_control()
     assert waiting.wait() == 5
-    assert old.one("select attempt from leat.authority", db="shop") == 1
+    assert door.row("source")[2] == before + 1
     door.wait_phase("serving")
 
 
@@ -189,6 +189,69 @@ def test_the_pilot_gone_after_the_decision_the_door_goes_forward(pair):
     assert new.sql("select epoch, side, open from leat.authority", db="shop_new") == [(1, "target", True)]
     assert door.wait_phase("serving")["view"] == {"epoch": 1, "side": "target"}
     assert value(door.connect(), "select current_database()") == "shop_new"
+
+
+def test_a_door_that_starts_ends_what_may_be_under_way(pair):
+    """It was held by nobody: an attempt that was decided now would shut its side under it."""
+    old, _, door = pair()
+    door.close()
+    before = door.row("source")[2]
+    door.start()
+    assert old.one("select leat.decide('test', 'shop', 0, %s)", (before,), db="shop") is False
+    assert door.row("source") == (0, "source", before + 1, True)
+
+
+def test_a_door_that_starts_after_a_decision_opens_the_other_side(pair):
+    old, _, door = pair()
+    door.close()
+    decide(old, "shop", 1)
+    door.start()
+    assert door.row("target") == (1, "target", 0, True)
+    assert value(door.connect(), "select current_database()") == "shop_new"
+
+
+def test_a_switch_that_went_without_the_door_is_followed(pair):
+    _, _, door = pair()
+    moves, stays, reads = door.connect(application_name="moves"), door.connect(), door.connect(autocommit=False)
+    value(moves, "set work_mem = '7MB'")
+    value(stays, "create temp table mine (n int)")
+    value(reads, "select 1")
+    switch(door.sides, "target", 1)
+    wait_for(lambda: door.status()["view"] == {"epoch": 1, "side": "target"}, 20, "the door to follow", show=lambda: door.log.read_text())
+    door.wait_phase("serving")
+    assert value(moves, "select current_database() || current_setting('work_mem') || current_setting('application_name')") == "shop_new7MBmoves"
+    for ended in (stays, reads):
+        with pytest.raises(psycopg2.Error):
+            value(ended, "select 1")
+    switch(door.sides, "source", 2)   # and back
+    wait_for(lambda: value(moves, "select current_database()") == "shop", 20, "the door to follow back", show=lambda: door.log.read_text())
+    assert door.hold(epoch=2)["ok"] and door.release("source", 2)["ok"]
+
+
+def test_there_and_back_without_the_door_while_it_holds(pair):
+    _, _, door = pair()
+    a = door.connect()
+    assert door.hold(deadline_ms=1500)["ok"]
+    waiting = Later(a, "select current_database()")
+    switch(door.sides, "target", 1)
+    switch(door.sides, "source", 2)
+    assert waiting.wait() == "shop"
+    assert door.wait_phase("serving")["view"] == {"epoch": 2, "side": "source"}
+
+
+def test_a_release_counts_from_who_holds_and_never_of_an_epoch_before(pair):
+    _, _, door = pair()
+    a = door.connect()
+    assert move(door)["moved"] == 1
+    stranger = door.open_control()
+    assert "later epoch" in stranger.ask(do="release", side="source", epoch=0)["why"]
+    assert door.hold(epoch=1)["ok"]
+    waiting = Later(a, "select current_database()")
+    assert "another connection holds" in stranger.ask(do="release", side="target", epoch=1)["why"]
+    assert waiting.waits()
+    assert door.release("target", 1)["ok"]
+    assert waiting.wait() == "shop_new"
+    stranger.close()
 
 
 def test_with_no_server_answering_it_holds_and_tries_again(pair):
@@ -213,9 +276,8 @@ def test_with_no_server_answering_it_holds_and_tries_again(pair):
 
 def test_a_door_that_starts_asks_who_serves(pair):
     old, new, door = pair()
-    decide(old, "shop", 1)
-    new.sql("select leat.open_side('test', 'shop', 1, 'target')", db="shop_new")
     door.close()
+    switch(door.sides, "target", 1)
     door.start()
     assert door.status()["view"] == {"epoch": 1, "side": "target"}
     assert value(door.connect(), "select current_database()") == "shop_new"
@@ -240,12 +302,12 @@ def test_a_session_moves(pair):
     assert door.status()["view"] == {"epoch": 1, "side": "target"}
 
 
-def move(door, epoch=0, attempt=0):
-    """The whole way to the other side, with nothing decided: the door believes its pilot."""
+def move(door, epoch=0):
+    """The whole way to the other side."""
     to = "target" if door.status()["view"]["side"] == "source" else "source"
     warmed = door.warm(side=to)
     assert warmed["ok"], warmed
-    held = door.hold(epoch=epoch, attempt=attempt)
+    held = door.hold(epoch=epoch)
     assert held["ok"], held
     rebuilt = door.rebuild()
     assert rebuilt["ok"], rebuilt
@@ -297,7 +359,7 @@ def test_what_cannot_move_is_named_and_waited_for(pair, makes, why, ends):
     assert door.warm()["ok"]
     named = wait_for(lambda: door.status()["unmovable"], 10, "the session to be named")
     assert named[0]["application"] == "stuck" and why in named[0]["why"]
-    door.control.send(do="hold", epoch=0, attempt=0, deadline_ms=20000)
+    door.control.send(do="hold", epoch=0, attempt=door.attempt(), deadline_ms=20000)
     door.wait_phase("holding")
     value(c, ends)   # it goes on, and becomes movable
     assert door.control.receive()["ok"]
@@ -334,19 +396,11 @@ def test_there_and_back_under_load(pair):
     loads = [start_pgbench(door, "-S", "-c", "4", "-T", "8", "-M", mode) for mode in ("simple", "extended", "prepared")]
     wait_for(lambda: door.status()["active"] == 12, 20, "all to be connected")
     for n in range(10):
-        flip(old, new, n)
-        released = move(door, epoch=n, attempt=0)
+        released = move(door, epoch=n)
         assert released["moved"] == 12
     for load in loads:
         out, _ = load.communicate(timeout=60)
         assert load.returncode == 0 and "number of failed transactions: 0 " in out, out
-
-
-def flip(old, new, epoch):
-    """Both rows as they stand before switch number `epoch`."""
-    side = ("source", "target")[epoch % 2]
-    for server, db in ((old, "shop"), (new, "shop_new")):
-        server.sql("update leat.authority set epoch = %s, side = %s, attempt = 0", (epoch, side), db=db)
 
 
 def run_pgbench(dsn, *args):
@@ -374,8 +428,8 @@ def guarded(server, tmp_path):
             if method == "md5":
                 for one, db in ((old, "shop"), (new, "shop_new")):
                     one.set_hba([f"host all {name} 127.0.0.1/32 md5"])
-        make_authority(old, new, "shop", "shop_new")
-        made.append(Door(tmp_path / "door", old.dsn("shop"), new.dsn("shop_new"), trust="[]", **kwargs))
+        sides = make_authority(old, new, "shop", "shop_new")
+        made.append(Door(tmp_path / "door", old.dsn("shop"), new.dsn("shop_new"), trust="[]", sides=sides, **kwargs))
         return old, new, made[-1]
     yield make
     for one in made:
@@ -450,9 +504,9 @@ def test_tls_on_both_legs(server, tmp_path):
         one.set_hba(["hostssl all all 127.0.0.1/32 trust", "hostnossl all all 127.0.0.1/32 reject"])
     source, target = (f"postgresql://postgres@localhost:{one.port}/{db}?sslmode=verify-full&sslrootcert={crt}" for one, db in ((old, "shop"), (new, "shop_new")))
     old.createdb("shop"), new.createdb("shop_new")
-    make_authority(old, new, "shop", "shop_new")
+    sides = make_authority(old, new, "shop", "shop_new")
     tls = "    door_tls: {cert: ./door.crt, key: ./door.key, require: yes}\n"
-    with Door(tmp_path / "door", source, target, extra=tls, database="shop") as door:
+    with Door(tmp_path / "door", source, target, extra=tls, database="shop", sides=sides) as door:
         c = door.connect(sslmode="verify-full", sslrootcert=str(crt), host="localhost", hostaddr="127.0.0.1")
         assert len(value(c, "select repeat('y', 5000000)")) == 5000000
         assert value(c, "select ssl from pg_stat_ssl where pid = pg_backend_pid()") is True
@@ -517,7 +571,6 @@ def test_types_are_renumbered_for_a_session_that_moved(pair):
         with pytest.raises(Refused):
             c.send(bind("never there", (binary_list,), (1,)), execute(), sync())
         assert c.sql("select 1") == [["1"]]
-        flip(old, new, 1)
         assert move(door, epoch=1)["moved"] == 1
         c.sql("select 1")   # parameters that changed come before it
         assert c.send(*asked) == before
@@ -552,7 +605,6 @@ def test_a_pipeline_is_held_at_its_boundary_and_loses_nothing(pair):
         c.send(parse("p", "select $1::int, pg_sleep(0.01)"), sync())
         c.sock.sendall(b"".join(bind("p", (str(n).encode(),)) + execute() + sync() for n in range(100)))
         for epoch in range(4):
-            flip(old, new, epoch)
             assert move(door, epoch=epoch)["moved"] == 1
         got = [c.ready() for _ in range(100)]
         assert [columns(body)[0] for answer in got for kind, body in answer if kind == b"D"] == [str(n).encode() for n in range(100)]
@@ -571,10 +623,10 @@ def test_copy_keeps_a_session_where_it_is_until_it_ends(pair):
         c.sock.sendall(b"".join(message(b"d", b"%d\n" % n) for n in range(20000)))
         assert c.send(message(b"c"), sync())[0][0] == b"C"
         assert c.sql("select count(*) from t") == [["20000"]]
-        assert door.hold(attempt=1)["ok"] and door.release("source", 0)["ok"]
+        assert door.hold()["ok"] and door.release("source", 0)["ok"]
         out = c.send(query("copy t to stdout"))
         assert len([1 for kind, _ in out if kind == b"d"]) == 20000
-        assert door.hold(attempt=1)["ok"] and door.release("source", 0)["ok"]
+        assert door.hold()["ok"] and door.release("source", 0)["ok"]
 
 
 def test_flush_without_sync_is_an_open_transaction(pair):

@@ -1,20 +1,23 @@
 /* store/postgres/fence.c — see fence.h.
  *
  * Invariants
- *  1. A fence is made in the state its side's row of authority says, in one transaction: no writer meets one that is open where it must
- *     be shut, or shut where clients write.
+ *  1. A fence is made, or set right, as its side's row of authority says, in a transaction that holds the row FOR SHARE: no writer meets one that
+ *     is open where it must be shut, or shut where clients write, whatever switch goes on beside it.
  *  2. The row of authority is made once; what it says is changed by leat.decide, leat.open_side and leat.abort_attempt alone. */
 #include "store/postgres/fence.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "base/world.h"
 #include "sql_embedded.h"
 #include "store/postgres/names.h"
 
 #define LOCK_TIMEOUT_MS 100
 #define PATIENCE_US ((int64_t)60000000)
 #define TOGETHER_US ((int64_t)1000000)
+#define FIRST_PAUSE_US ((int64_t)20000)
+#define MOST_PAUSE_US ((int64_t)1000000)
 #define FENCES_A_STATEMENT 50
 
 static enum err add_relation(struct pg *pg, const PGresult *r, int row, struct arena *a, struct fenced *ret, struct fault *f)
@@ -54,42 +57,75 @@ static enum err make_functions(struct pg *pg, struct fault *f)
     return pg_exec_patiently(pg, SQL_SWITCH_FUNCTIONS, LOCK_TIMEOUT_MS, PATIENCE_US, f);
 }
 
-static enum err make_row(struct pg *pg, const struct store *s, const char *here, bool *ret_open, struct fault *f)
+static enum err make_row(struct pg *pg, const struct store *s, const char *here, struct fault *f)
 {
     char fence[NAME_SIZE];
     const char *params[] = {s->migration, s->name, here, name_fence(s, fence), strcmp(here, "source") == 0 ? "true" : "false"};
-    AUTO_RESULT *r = NULL;
 
-    TRY(pg_query(pg, "INSERT INTO leat.authority (migration, store, here, fence, open) VALUES ($1, $2, $3, $4, $5) ON CONFLICT (migration, store) DO NOTHING", 5, params, NULL, f));
-    TRY(pg_query(pg, "SELECT open FROM leat.authority WHERE migration = $1 AND store = $2", 2, params, &r, f));
-    if (PQntuples(r) != 1)
-        return fault_set(f, ERR_BUG, "no row of authority in %s", pg->database);
-    *ret_open = pg_get_bool(r, 0, 0);
-    return ERR_OK;
+    return pg_query(pg, "INSERT INTO leat.authority (migration, store, here, fence, open) VALUES ($1, $2, $3, $4, $5) ON CONFLICT (migration, store) DO NOTHING", 5, params, NULL, f);
 }
 
-static void add_fence(struct buf *sql, struct arena *a, const char *fence, const char *user, const char *table, bool open)
+static void add_fence(struct buf *sql, struct arena *a, const char *fence, const char *user, const struct fenced *one, bool open)
 {
-    buf_addf(sql, "CREATE TRIGGER %s BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON %s FOR EACH STATEMENT WHEN (session_user <> %s::pg_catalog.name) EXECUTE PROCEDURE leat.fence();"
-                  " ALTER TABLE ONLY %s %s TRIGGER %s;",
-             fence, table, pg_quote_literal(a, user), table, open ? "DISABLE" : "ENABLE ALWAYS", fence);
+    if (one->state == '\0')
+        buf_addf(sql, "CREATE TRIGGER %s BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON %s FOR EACH STATEMENT WHEN (session_user <> %s::pg_catalog.name) EXECUTE PROCEDURE leat.fence();",
+                 fence, one->qualified, pg_quote_literal(a, user));
+    buf_addf(sql, " ALTER TABLE ONLY %s %s TRIGGER %s;", one->qualified, open ? "DISABLE" : "ENABLE ALWAYS", fence);
 }
 
 struct fencing {
     struct pg *pg;
     struct arena *arena;
+    const char *migration;
+    const char *name;  /* of the store itself, whichever way its stream goes */
     const char *fence; /* quoted */
-    const char *user;
-    bool open;
+    const char *user;  /* who passes it */
 };
+
+/* What the row says, and goes on saying until our transaction ends. */
+static enum err read_row(const struct fencing *g, bool *ret_open, struct fault *f)
+{
+    const char *params[] = {g->migration, g->name};
+    AUTO_RESULT *r = NULL;
+
+    TRY(pg_query(g->pg, "SELECT open FROM leat.authority WHERE migration = $1 AND store = $2 FOR SHARE", 2, params, &r, f));
+    if (PQntuples(r) != 1)
+        return fault_set(f, ERR_BUG, "no row of authority in %s", g->pg->database);
+    *ret_open = pg_get_bool(r, 0, 0);
+    return ERR_OK;
+}
+
+static enum err fence_in_transaction(const struct fencing *g, struct fenced *const *list, size_t count, struct fault *f)
+{
+    AUTO_BUF sql = {0};
+    bool open = false;
+
+    TRY(pg_execf(g->pg, NULL, f, "BEGIN; SET LOCAL lock_timeout = %d", LOCK_TIMEOUT_MS));
+    TRY(read_row(g, &open, f));
+    for (size_t i = 0; i < count; i++)
+        add_fence(&sql, g->arena, g->fence, g->user, list[i], open);
+    TRY(pg_exec(g->pg, buf_cstr(&sql), NULL, f));
+    return pg_exec(g->pg, "COMMIT", NULL, f);
+}
 
 static enum err fence_these(const struct fencing *g, struct fenced *const *list, size_t count, int64_t patience_us, struct fault *f)
 {
-    AUTO_BUF sql = {0};
+    int64_t deadline = world_mono_us() + patience_us;
 
-    for (size_t i = 0; i < count; i++)
-        add_fence(&sql, g->arena, g->fence, g->user, list[i]->qualified, g->open);
-    return count > 0 ? pg_exec_patiently(g->pg, buf_cstr(&sql), LOCK_TIMEOUT_MS, patience_us, f) : ERR_OK;
+    for (int64_t pause = FIRST_PAUSE_US; count > 0; pause = pause < MOST_PAUSE_US ? pause * 2 : pause) {
+        struct fault why = {0};
+        enum err err = fence_in_transaction(g, list, count, &why);
+
+        if (err == ERR_OK)
+            return ERR_OK;
+        PQclear(PQexec(g->pg->conn, "ROLLBACK"));
+        if (err != ERR_BUSY || world_mono_us() + pause > deadline) {
+            *f = why;
+            return err;
+        }
+        world_sleep_us(pause);
+    }
+    return ERR_OK;
 }
 
 /* Some at a time; where one of them is in use all the time, each by itself: one lock is had sooner than many together. */
@@ -107,40 +143,78 @@ static enum err fence_some(const struct fencing *g, struct fenced *const *list, 
     return ERR_OK;
 }
 
-static enum err make_fences(struct pg *pg, const struct store *s, const char *user, bool open, uint64_t *made, struct fault *f)
+static enum err make_fences(const struct fencing *g, const struct store *s, uint64_t *made, struct fault *f)
 {
-    AUTO(arena) *a = arena_new(65536);
-    char name[NAME_SIZE];
-    struct fencing g = {pg, a, pg_quote_ident(a, name_fence(s, name)), user, open};
     struct fenced *some[FENCES_A_STATEMENT];
     struct fenced *list;
     size_t count;
 
-    TRY(pg_fence_list(pg, s, a, &list, &count, f));
+    TRY(pg_fence_list(g->pg, s, g->arena, &list, &count, f));
     for (size_t i = 0; i < count;) {
         size_t n = 0;
         for (; i < count && n < FENCES_A_STATEMENT; i++)
             if (list[i].state == '\0')
                 some[n++] = &list[i];
-        TRY(fence_some(&g, some, n, f));
+        TRY(fence_some(g, some, n, f));
         *made += n;
     }
     return ERR_OK;
 }
 
+/* --- set right --- */
+
+/* Each by itself: it may be in use, and the others need not wait for it. names: of those that were. */
+static enum err mend(const struct fencing *g, int64_t patience_us, struct buf *names, uint64_t *mended, struct fault *f)
+{
+    const char *params[] = {g->migration, g->name};
+    AUTO_RESULT *r = NULL;
+
+    TRY(pg_query(g->pg, SQL_FENCES_ASTRAY, 2, params, &r, f));
+    for (int i = 0; i < PQntuples(r); i++) {
+        struct fenced one = {(uint32_t)pg_get_int(r, i, 0), pg_quote_qualified(g->arena, PQgetvalue(r, i, 1), PQgetvalue(r, i, 2)), PQgetvalue(r, i, 3)[0]};
+        struct fenced *list[] = {&one};
+
+        TRY_WITH(fence_these(g, list, 1, patience_us, f), f, "setting the fence of %s right", one.qualified);
+        buf_addf(names, "%s%s.%s", names->len > 0 ? ", " : "", PQgetvalue(r, i, 1), PQgetvalue(r, i, 2));
+        ++*mended;
+    }
+    return ERR_OK;
+}
+
+static struct fencing fencing_of(struct pg *pg, struct arena *a, const struct store *s, const char *user)
+{
+    char name[NAME_SIZE];
+
+    return (struct fencing){pg, a, s->migration, s->store->back ? s->store->other->name : s->name, pg_quote_ident(a, name_fence(s, name)), user};
+}
+
+enum err pg_fence_mend(struct pg *pg, const struct store *s, struct arena *a, const char **ret, struct fault *f)
+{
+    struct fencing g = fencing_of(pg, a, s, NULL);
+    AUTO_BUF names = {0};
+    uint64_t mended = 0;
+    enum err err = mend(&g, 0, &names, &mended, f);
+
+    *ret = mended > 0 ? arena_strdup(a, buf_cstr(&names)) : NULL;
+    return err;
+}
+
 static enum err fence_side(const struct store *s, enum side side, uint64_t *made, struct fault *f)
 {
     const char *dsn = side == SIDE_SOURCE ? s->store->source : s->store->target;
-    AUTO(arena) *a = arena_new(1024);
+    AUTO(arena) *a = arena_new(65536);
     AUTO(pg) *pg = NULL;
+    AUTO_BUF names = {0};
+    struct fencing g;
     const char *user;
-    bool open = false;
 
     TRY(pg_connect(dsn, side, "fence", &pg, f));
     TRY(make_functions(pg, f));
-    TRY(make_row(pg, s, side_name(side), &open, f));
+    TRY(make_row(pg, s, side_name(side), f));
     TRY(pg_value(pg, a, "SELECT session_user", 0, NULL, &user, f));
-    return make_fences(pg, s, user, open, made, f);
+    g = fencing_of(pg, a, s, user);
+    TRY(make_fences(&g, s, made, f));
+    return mend(&g, PATIENCE_US, &names, made, f);
 }
 
 /* Of a source armed by a leat that knew no switch. */

@@ -14,7 +14,12 @@ struct fenced {
 };
 MUST_USE enum err pg_fence_list(struct pg *pg, const struct store *s, struct arena *a, struct fenced **ret, size_t *ret_count, struct fault *f);
 
-/* Functions, rows of authority and fences on both sides, whatever of them is not there yet; the target first. *ret_made: fences made. */
+/* Functions, rows of authority and fences on both sides, whatever of them is not there yet or not as its row says; the target first. *ret_made: fences made or set
+ * right. */
 MUST_USE enum err pg_store_fence(struct store *s, uint64_t *ret_made, struct fault *f);
+
+/* Fences that stand otherwise than this side's row says (ENABLE TRIGGER ALL and its like mean them, too) are set right. Of a table in use: ERR_BUSY.
+ * *ret: which, in the arena, whatever is returned; NULL: none. */
+MUST_USE enum err pg_fence_mend(struct pg *pg, const struct store *s, struct arena *a, const char **ret, struct fault *f);
 
 #endif

@@ -130,5 +130,6 @@ const struct store_ops store_postgres = {
     .watcher_ledger = pg_watcher_ledger,
     .watcher_authority = pg_watcher_authority,
     .watcher_open_target = pg_watcher_open_side,
+    .watcher_fences = pg_watcher_fences,
     .watcher_drop_slot = pg_watcher_drop_slot,
 };

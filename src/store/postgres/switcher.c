@@ -225,6 +225,51 @@ static enum err look_at_standbys(struct pg *pg, const char *side, struct obstacl
     return ERR_OK;
 }
 
+static bool is_among(const struct fenced *list, size_t count, uint32_t oid)
+{
+    for (size_t i = 0; i < count; i++)
+        if (list[i].oid == oid)
+            return true;
+    return false;
+}
+
+/* The role may not see which tables: the person has to. */
+static enum err name_subscriptions(struct pg *pg, const char *side, struct obstacles *o, struct fault *f)
+{
+    AUTO_RESULT *r = NULL;
+
+    TRY(pg_exec(pg, "SELECT subname FROM pg_catalog.pg_subscription WHERE subenabled AND subdbid ="
+                    " (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()) ORDER BY subname", &r, f));
+    for (int i = 0; i < PQntuples(r); i++)
+        add(o, "subscription", false, arena_format(o->arena, "subscription %s brings rows in on the %s, past every fence; only a superuser may see into which tables: see that none of them is moved", PQgetvalue(r, i, 0), side));
+    return ERR_OK;
+}
+
+/* What it brings would go on coming in on the side that no longer serves, or comes in beside the stream. */
+static enum err look_at_subscriptions(struct store_switch *w, struct pg *pg, const char *side, struct obstacles *o, struct fault *f)
+{
+    AUTO_RESULT *r = NULL;
+    struct fault refused = {0};
+    struct fenced *list;
+    size_t count;
+    const char *named = "";
+    enum err err = pg_exec(pg, SQL_SWITCH_SUBSCRIPTIONS, &r, &refused);
+
+    if (err == ERR_RIGHT_MISSING)
+        return name_subscriptions(pg, side, o, f);
+    *f = refused;
+    TRY(err);
+    TRY(pg_fence_list(pg, w->store, o->arena, &list, &count, f));
+    for (int i = 0; i < PQntuples(r); i++) {
+        const char *name = PQgetvalue(r, i, 0);
+        if (strcmp(name, named) == 0 || !is_among(list, count, (uint32_t)pg_get_int(r, i, 1)))
+            continue;
+        named = name;
+        add(o, "subscription", true, arena_format(o->arena, "subscription %s brings rows in on the %s, past every fence: ALTER SUBSCRIPTION %s DISABLE there, and make it on the side that serves once it does", name, side, pg_quote_ident(o->arena, name)));
+    }
+    return ERR_OK;
+}
+
 enum err pg_switch_obstacles(struct store_switch *w, struct arena *a, struct switch_obstacle **ret, size_t *ret_count, struct fault *f)
 {
     struct obstacles o = {a, arena_alloc(a, 256 * sizeof *o.list), 0, 256};
@@ -235,6 +280,8 @@ enum err pg_switch_obstacles(struct store_switch *w, struct arena *a, struct swi
     TRY(look_at_locks(w, &o, f));
     TRY(look_at_published(w, STORE_SOURCE, &o, f));
     TRY(look_at_published(w, STORE_TARGET, &o, f));
+    TRY(look_at_subscriptions(w, w->beside, "old side", &o, f));
+    TRY(look_at_subscriptions(w, w->there, "new side", &o, f));
     TRY(look_at_standbys(w->beside, "old side", &o, f));
     TRY(look_at_standbys(w->there, "new side", &o, f));
     *ret = o.list;

@@ -7,6 +7,7 @@
 #include "sql_embedded.h"
 #include "store/postgres/again.h"
 #include "store/postgres/authority.h"
+#include "store/postgres/fence.h"
 #include "store/postgres/identity.h"
 #include "store/postgres/names.h"
 #include "store/postgres/pg.h"
@@ -188,6 +189,18 @@ enum err pg_watcher_open_side(struct store_watcher *w, int64_t epoch, bool *ret,
     if (!row.there || row.names_here || row.open || row.epoch != epoch)
         return ERR_OK;
     return pg_authority_open(w->target, w->store, epoch, ret, f);
+}
+
+/* Both are looked at, whatever one of them says. */
+enum err pg_watcher_fences(struct store_watcher *w, struct arena *a, const char **ret_source, const char **ret_target, struct fault *f)
+{
+    struct fault second = {0};
+    enum err err = pg_fence_mend(w->source, w->store, a, ret_source, f);
+    enum err there = pg_fence_mend(w->target, w->store, a, ret_target, &second);
+
+    if (err == ERR_OK)
+        *f = second;
+    return err != ERR_OK ? err : there;
 }
 
 /* In portions: every sequence asked is locked until its statement ends. A value only ever moves the way the sequence counts.

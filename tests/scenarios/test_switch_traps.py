@@ -1,0 +1,102 @@
+"""Where a switch could go wrong although nobody died at a step of it: each of these did."""
+import json
+import os
+import signal
+import subprocess
+
+import psycopg2
+import pytest
+
+from test_switch import Pair
+from test_switch_faults import one_side, stopped
+from wait import wait_for
+
+GATES = "gates:\n  rehearsals: 0\n  pause: 5s\n"
+
+
+def write_through(dsn):
+    """Whether a client that comes by the door is served."""
+    try:
+        with psycopg2.connect(dsn) as conn, conn.cursor() as c:
+            c.execute("update account set balance = balance where id = 1")
+        conn.close()
+        return True
+    except psycopg2.Error:
+        return False
+
+
+def gates_open(pair):
+    pair.leat.wait_status(lambda s: all(g["ok"] for g in s["gates"]), 60, "all gates to be open")
+
+
+@pytest.mark.limit(240)
+def test_a_door_that_came_anew_before_the_decision(server, migration):
+    """It reads "the source serves", and nobody holds it: the decision that follows must not leave it there."""
+    pair = Pair(server, migration, 15, 15, extra=GATES, doors=1)
+    pair.start()
+    pair.leat.run("rehearse", "--yes")
+    pair.ready()
+    gates_open(pair)
+    process = subprocess.Popen(pair.leat.command("cutover", "--yes"), cwd=pair.leat.folder, env={**pair.leat.env, "LEAT_HALT_AT": "decide"},
+                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    wait_for(lambda: process.poll() is not None or stopped(process.pid), 60, "the switch to come to decide", show=pair.leat.logs)
+    assert process.poll() is None, process.communicate()
+    status = pair.leat.state / "run" / "shop.door.0.json"
+    first = json.loads(status.read_text())["pid"]
+    os.kill(first, signal.SIGKILL)
+    wait_for(lambda: (s := json.loads(status.read_text()))["pid"] != first and s["phase"] == "serving", 30, "another door to serve", show=pair.leat.logs)
+    os.kill(process.pid, signal.SIGCONT)
+    process.communicate(timeout=120)
+    one_side(pair)
+    wait_for(lambda: write_through(pair.door_dsns()[0]), 15, "the door to forward to the side that serves", show=pair.leat.logs)
+
+
+@pytest.mark.limit(240)
+def test_triggers_all_enabled_or_all_disabled(server, migration):
+    """What `pg_restore --data-only --disable-triggers` does to each table means the fence, too: here its doing on the wrong side, in either way."""
+    pair = Pair(server, migration, 15, 15, extra=GATES)
+    pair.start()
+    pair.leat.run("rehearse", "--yes")
+    fence = "select tgenabled from pg_trigger where tgname ~ '^leat_fence' and tgrelid = 'account'::regclass"
+    pair.old.sql("alter table account enable trigger all", db="shop")
+    pair.new.sql("alter table account disable trigger all", db="shop")
+    wait_for(lambda: pair.old.one(fence, db="shop") == "D" and pair.new.one(fence, db="shop") == "A", 30, "the engine to set them right", show=pair.leat.logs)
+    assert pair.serving() == ["source"]
+    told = [e for e in pair.leat.run("events").events if e.get("kind") == "fence.mended"]
+    assert {(e["body"]["side"], e["body"]["tables"]) for e in told} == {("source", "public.account"), ("target", "public.account")}, told
+    pair.ready()
+    engine = pair.leat_pid("shop")
+    os.kill(engine, signal.SIGSTOP)   # it looks after nothing; the command does
+    try:
+        pair.old.sql("alter table account enable trigger all", db="shop")
+        assert pair.serving() == []
+        pair.leat.run("rehearse", "--yes", check=False)
+        assert pair.serving() == ["source"]
+    finally:
+        os.kill(engine, signal.SIGCONT)
+
+
+@pytest.mark.limit(240)
+def test_a_subscription_passes_the_fence(server, migration):
+    """Its apply worker fires no statement trigger: after a switch its rows would go on coming in on the side that does not serve."""
+    pair = Pair(server, migration, 15, 15, extra=GATES)
+    third = server(15, "third")
+    third.createdb("shop")
+    third.sql("create table feed (id int primary key, x text); create table apart (id int primary key); create publication feed for table feed; create publication apart for table apart", db="shop")
+    pair.old.sql("create table feed (id int primary key, x text); create schema other; create table other.apart (id int primary key)", db="shop")
+    pair.old.sql(f"create subscription feed connection '{third.dsn('shop')}' publication feed", db="shop")
+    third.sql("insert into feed values (1, 'a')", db="shop")
+    rows = "select count(*) from feed"
+    wait_for(lambda: pair.old.one(rows, db="shop") == 1, 30, "the feed")
+    pair.start()
+    pair.leat.run("rehearse", "--yes", check=False)
+    pair.ready()
+    gates_open(pair)
+    refused = pair.leat.run("cutover", "--yes", check=False)
+    assert refused.status == 3 and "subscription feed brings rows in on the old side" in refused.json["error"]["why"], refused.json
+    assert pair.serving() == ["source"]
+    pair.old.sql("alter subscription feed disable", db="shop")
+    assert pair.leat.run("cutover", "--yes").json["authority"] == "target"
+    pair.new.sql(f"create subscription feed2 connection '{third.dsn('shop')}' publication feed with (copy_data = false)", db="shop")   # where it serves it stands in the way of going back
+    refused = pair.leat.run("rollback", "--yes", check=False)
+    assert refused.status == 3 and "subscription feed2" in refused.json["error"]["why"], refused.json
