@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "pilot/status.h"
 #include "replicate/again.h"
 
 /* "schema.name", or a name that only one schema has. */
@@ -66,6 +67,18 @@ static enum err ask_arm(const struct cli *c, const struct config_store *cs, stru
     return again_ask(j, cs->name, AGAIN_ARM, "asked for", f);
 }
 
+/* What the engine said last; it looks again under the row itself before anything is emptied. */
+static enum err check_source_serves(const struct cli *c, const struct config_store *cs, struct fault *f)
+{
+    bool alive;
+    json_t *o = pilot_store_status(c->state_dir, cs->name, &alive);
+    const char *authority = json_string_value(json_object_get(o, "authority"));
+    bool target = authority != NULL && strcmp(authority, "target") == 0;
+
+    json_decref(o);
+    return target ? fault_todo(f, ERR_AUTHORITY, "`leat rollback` first, if the source is to serve again", "store %s: the target serves; its tables are not emptied", cs->name) : ERR_OK;
+}
+
 enum err again_request(struct cli *c, const char *store, struct fault *f)
 {
     AUTO(journal) *j = NULL;
@@ -76,6 +89,7 @@ enum err again_request(struct cli *c, const char *store, struct fault *f)
     if (store == NULL && c->config->store_count != 1)
         return fault_todo(f, ERR_USAGE, "leat resume STORE …", "there are %d stores: name one", (int)c->config->store_count);
     cs = store != NULL ? config_store_find(c->config, store) : &c->config->stores[0];
+    TRY(check_source_serves(c, cs, f));
     TRY(journal_sqlite_open(c->state_dir, c->config->migration, &j, f));
     if (c->arm_again)
         return ask_arm(c, cs, j, f);

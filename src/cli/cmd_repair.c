@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "cli/verifying.h"
+#include "pilot/status.h"
 
 #define MOST_SHOWN 10 /* rows of a table, for people */
 
@@ -43,7 +44,7 @@ static bool is_planned(struct verifying *v, const char *store)
 static bool was_compared(struct verifying *v)
 {
     for (size_t i = 0; i < v->cli->config->store_count; i++) {
-        json_t *o = outcome_of(v, v->cli->config->stores[i].name);
+        json_t *o = outcome_of(v, pilot_leading(v->cli->state_dir, &v->cli->config->stores[i])->name);
         json_decref(o);
         if (o != NULL)
             return true;

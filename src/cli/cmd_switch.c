@@ -18,6 +18,8 @@
 
 #define WAY_BACK_US ((int64_t)120000000)
 #define GATE_US ((int64_t)20000000)
+#define WORD_US ((int64_t)5000000)
+#define SAID_US ((int64_t)1500000) /* until an engine's status says what it has just done */
 #define LEASE_TTL_US ((int64_t)60000000)
 
 enum which { REHEARSE, CUTOVER, ROLLBACK };
@@ -92,14 +94,14 @@ static enum err check_stream_once(const struct switching *w, const struct config
 
 static enum err check_stream(const struct switching *w, const struct config_store *stream, bool with_verify, struct fault *f)
 {
-    int64_t deadline = world_mono_us() + GATE_US;
+    int64_t began = world_mono_us();
 
     for (;;) {
         struct fault why = {0};
         bool soon;
         enum err err = check_stream_once(w, stream, with_verify, &soon, &why);
 
-        if (err != ERR_GATE || !soon || world_mono_us() > deadline || atomic_load(&interrupted)) {
+        if (err != ERR_GATE || world_mono_us() > began + (soon ? GATE_US : SAID_US) || atomic_load(&interrupted)) {
             *f = why;
             return err;
         }
@@ -164,8 +166,8 @@ static json_t *steps_json(const struct switch_report *r)
 
 static void tell(const struct switching *w, const struct config_store *store, const struct switch_report *r, enum err err)
 {
-    json_t *o = json_pack("{s:s, s:b, s:b, s:f, s:o, s:I, s:I, s:I, s:[], s:s, s:I, s:i, s:i}", "name", store->name, "ok", (int)(err == ERR_OK), "decided", (int)r->decided, "pause_ms", (double)r->pause_us / 1000,
-                          "steps", steps_json(r), "held", (json_int_t)r->held, "moved", (json_int_t)r->moved, "failed", (json_int_t)r->failed, "unmovable", "authority",
+    json_t *o = json_pack("{s:s, s:b, s:b, s:f, s:o, s:I, s:I, s:I, s:o, s:s, s:I, s:i, s:i}", "name", store->name, "ok", (int)(err == ERR_OK), "decided", (int)r->decided, "pause_ms", (double)r->pause_us / 1000,
+                          "steps", steps_json(r), "held", (json_int_t)r->held, "moved", (json_int_t)r->moved, "failed", (json_int_t)r->failed, "unmovable", r->unmovable != NULL ? json_incref(r->unmovable) : json_array(), "authority",
                           r->source_serves ? "source" : "target", "epoch", (json_int_t)r->epoch, "doors", r->doors, "tries", r->tries);
 
     json_array_append_new(w->stores, o);
@@ -201,6 +203,15 @@ static enum err check_direction(const struct switching *w, const struct config_s
     return ERR_OK;
 }
 
+/* Until what the engines say of themselves is of after the switch, too: the next command goes by it. */
+static void await_word(const struct switching *w, const struct config_store *store, bool source_serves)
+{
+    int64_t deadline = world_mono_us() + WORD_US;
+
+    while ((pilot_leading(w->cli->state_dir, store) == store) != source_serves && world_mono_us() < deadline)
+        (void)poll(NULL, 0, 50);
+}
+
 static enum err run_times(struct switching *w, const struct switch_job *job, const struct config_store *store, struct fault *f)
 {
     int64_t times = w->which == REHEARSE && w->cli->times > 0 ? w->cli->times : 1;
@@ -209,6 +220,9 @@ static enum err run_times(struct switching *w, const struct switch_job *job, con
         struct switch_report report;
         enum err err = switch_run(job, &report, f);
         tell(w, store, &report, err);
+        if (report.decided)
+            await_word(w, store, report.source_serves);
+        json_decref(report.unmovable);
         TRY(err);
     }
     return ERR_OK;
@@ -216,7 +230,7 @@ static enum err run_times(struct switching *w, const struct switch_job *job, con
 
 static enum err switch_store(struct switching *w, const struct config_store *store, struct fault *f)
 {
-    struct switch_job job = {.config = w->cli->config, .stream = store, .state_dir = w->cli->state_dir, .journal = w->journal, .rehearsal = w->which == REHEARSE, .stop = &interrupted, .say = say, .ctx = w};
+    struct switch_job job = {.config = w->cli->config, .stream = store, .state_dir = w->cli->state_dir, .journal = w->journal, .rehearsal = w->which == REHEARSE, .no_failover = w->cli->no_failover, .stop = &interrupted, .say = say, .ctx = w};
     bool source_serves;
     int64_t epoch;
 

@@ -73,6 +73,13 @@ static void tell_store(const char *store, const json_t *report)
         printf("  not compared: %s: %s\n", json_string_value(json_object_get(one, "object")), json_string_value(json_object_get(one, "why")));
 }
 
+static const char *store_name(const struct cli *c, const char *stream)
+{
+    const struct config_store *s = config_stream_find(c->config, stream);
+
+    return s->back ? s->other->name : s->name;
+}
+
 static enum err tell(struct verifying *v, bool *ret_clean, struct fault *f)
 {
     json_t *stores = json_array();
@@ -87,7 +94,8 @@ static enum err tell(struct verifying *v, bool *ret_clean, struct fault *f)
         if (err != ERR_OK)
             break;
         *ret_clean = *ret_clean && json_is_true(json_object_get(report, "clean"));
-        json_object_set_new(report, "name", json_string(v->asked[i].store));
+        json_object_set_new(report, "name", json_string(store_name(v->cli, v->asked[i].store)));
+        json_object_set_new(report, "way_back", json_boolean(config_stream_find(v->cli->config, v->asked[i].store)->back)); /* then `source` is the side that serves, too */
         json_object_set_new(report, "joined", json_boolean(v->asked[i].joined));
         if (!v->cli->json)
             tell_store(v->asked[i].store, report);

@@ -75,8 +75,8 @@ enum err verifying_ask(struct verifying *v, bool (*wanted)(struct verifying *v, 
     if (c->arg_count > 0 && config_store_find(c->config, c->args[0]) == NULL)
         return fault_todo(f, ERR_UNKNOWN_NAME, "the stores are those of leat.yaml", "there is no store %s", c->args[0]);
     for (size_t i = 0; i < c->config->store_count; i++) {
-        const char *store = c->config->stores[i].name;
-        if ((c->arg_count == 0 || strcmp(c->args[0], store) == 0) && (wanted == NULL || wanted(v, store)))
+        const char *store = pilot_leading(c->state_dir, &c->config->stores[i])->name;
+        if ((c->arg_count == 0 || strcmp(c->args[0], c->config->stores[i].name) == 0) && (wanted == NULL || wanted(v, store)))
             TRY(ask(v, store, f));
     }
     return ERR_OK;

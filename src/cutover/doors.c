@@ -70,12 +70,20 @@ enum err doors_open(const char *state_dir, const char *store, struct doors **ret
     return ERR_OK;
 }
 
+/* A door that failed once is not spoken to again: an answer that came late would be taken for the next one's. It settles by itself. */
+static void give_up(struct door *door)
+{
+    if (door->fd >= 0)
+        close(door->fd);
+    door->fd = -1;
+}
+
 void doors_free(struct doors *d)
 {
     if (d == NULL)
         return;
     for (size_t i = 0; i < d->count; i++) {
-        close(d->list[i].fd);
+        give_up(&d->list[i]);
         buf_fini(&d->list[i].in);
     }
     free(d);
@@ -100,16 +108,32 @@ static enum err write_all(struct door *door, const char *data, size_t len, struc
     return ERR_OK;
 }
 
+static enum err send_one(struct door *door, const char *line, struct fault *f)
+{
+    enum err err;
+
+    if (door->fd < 0)
+        return fault_set(f, ERR_SWITCH_HELD_UP, "door %s: it does not answer any more", door->name);
+    err = write_all(door, line, strlen(line), f);
+    if (err != ERR_OK)
+        give_up(door);
+    return err;
+}
+
+/* All are told, also when one cannot be. */
 enum err doors_send(struct doors *d, json_t *o, struct fault *f)
 {
     AUTO_CHARS *text = json_dumps(o, JSON_COMPACT);
     AUTO_CHARS *line = mem_format("%s\n", text);
-    enum err err = ERR_OK;
+    enum err result = ERR_OK;
 
-    for (size_t i = 0; i < d->count && err == ERR_OK; i++)
-        err = write_all(&d->list[i], line, strlen(line), f);
+    for (size_t i = 0; i < d->count; i++) {
+        struct fault ignored = {0};
+        enum err err = send_one(&d->list[i], line, result == ERR_OK ? f : &ignored);
+        result = result == ERR_OK ? err : result;
+    }
     json_decref(o);
-    return err;
+    return result;
 }
 
 /* One line, without its end; *ret NULL: not by then. */
@@ -157,7 +181,10 @@ enum err doors_receive(struct doors *d, int64_t timeout_us, json_t **ret, struct
     for (size_t i = 0; i < d->count; i++) {
         struct fault ignored = {0};
         json_t *answer = NULL;
-        enum err err = read_line(&d->list[i], deadline, &answer, result == ERR_OK ? f : &ignored);
+        enum err err = d->list[i].fd < 0 ? fault_set(result == ERR_OK ? f : &ignored, ERR_SWITCH_HELD_UP, "door %s: it does not answer any more", d->list[i].name)
+                                         : read_line(&d->list[i], deadline, &answer, result == ERR_OK ? f : &ignored);
+        if (err != ERR_OK)
+            give_up(&d->list[i]);
         if (err == ERR_OK && !json_is_true(json_object_get(answer, "ok")))
             err = say_why(&d->list[i], answer, result == ERR_OK ? f : &ignored);
         if (answer != NULL)
@@ -173,8 +200,11 @@ enum err doors_receive(struct doors *d, int64_t timeout_us, json_t **ret, struct
 
 enum err doors_ask(struct doors *d, json_t *o, int64_t timeout_us, json_t **ret, struct fault *f)
 {
-    TRY(doors_send(d, o, f));
-    return doors_receive(d, timeout_us, ret, f);
+    struct fault second = {0};
+    enum err sent = doors_send(d, o, f);
+    enum err received = doors_receive(d, timeout_us, ret, sent == ERR_OK ? f : &second);
+
+    return sent != ERR_OK ? sent : received;
 }
 
 int64_t doors_sum(const json_t *answers, const char *key)

@@ -160,7 +160,7 @@ static enum err check_obstacles(struct attempt *a, struct fault *f)
 
     TRY(a->ops->switch_obstacles(a->sw, arena, &list, &count, f));
     for (size_t i = 0; i < count; i++)
-        if (!list[i].refuses)
+        if (!list[i].refuses && (a->job->rehearsal || a->job->no_failover || strcmp(list[i].what, "standby") != 0))
             say(a->job, "%s: %s", list[i].what, list[i].why);
         else
             return fault_set(f, ERR_GATE, "%s: %s%s", list[i].what, list[i].why, count > 1 ? " (and more)" : "");
@@ -202,6 +202,35 @@ static enum err probe(struct attempt *a, struct fault *f)
     return await_mark(a, STORE_TARGET, mark, until, ERR_GATE, "a mark written on the other side does not come back: does the way back run (`leat status`)?", f);
 }
 
+/* Whoever cannot move is known beforehand: nobody is held in vain. Under `door_unmovable: terminate` such sessions are ended. */
+static enum err check_movable(struct attempt *a, struct fault *f)
+{
+    json_t *answers = NULL;
+    enum err err = doors_ask(a->doors, json_pack("{s:s}", "do", "status"), a->deadline_us + 2000000, &answers, f);
+    const json_t *one;
+    size_t i;
+
+    if (a->report->unmovable == NULL)
+        a->report->unmovable = json_array();
+    json_array_clear(a->report->unmovable);
+    json_array_foreach(answers, i, one)
+        json_array_extend(a->report->unmovable, json_object_get(one, "unmovable"));
+    json_decref(answers);
+    TRY(err);
+    if (json_array_size(a->report->unmovable) > 0 && a->job->stream->door_unmovable == UNMOVABLE_WAIT) {
+        AUTO_CHARS *first = json_dumps(json_array_get(a->report->unmovable, 0), JSON_COMPACT);
+        return fault_todo(f, ERR_GATE, "wait until they have ended, or `door_unmovable: terminate` in leat.yaml", "%zu session(s) cannot be moved, the first: %s", json_array_size(a->report->unmovable), first);
+    }
+    return ERR_OK;
+}
+
+static enum err check_doors(struct attempt *a, struct fault *f)
+{
+    if (doors_count(a->doors) < a->job->stream->door_count)
+        return fault_todo(f, ERR_GATE, "`leat status` says which; the pilot starts them, see .leat/log", "%zu of %zu doors answer", doors_count(a->doors), a->job->stream->door_count);
+    return ERR_OK;
+}
+
 static enum err warm(struct attempt *a, struct fault *f)
 {
     return doors_ask(a->doors, json_pack("{s:s, s:s, s:i}", "do", "warm", "side", a->new_side, "deadline_ms", WARM_MS), (int64_t)WARM_MS * 1000 + 5000000, NULL, f);
@@ -218,7 +247,11 @@ static enum err gate(struct attempt *a, struct fault *f)
     if (err == ERR_OK)
         err = probe(a, f);
     if (err == ERR_OK)
+        err = check_doors(a, f);
+    if (err == ERR_OK)
         err = warm(a, f);
+    if (err == ERR_OK)
+        err = check_movable(a, f);
     ends(a, SWITCH_GATE);
     return err;
 }
@@ -308,12 +341,31 @@ static enum err meanwhile_rebuild(struct attempt *a, struct fault *f)
     return err != ERR_OK ? err : doors;
 }
 
+/* A door that died since, and is there again, holds nobody: the decision is not made over its head. */
+static enum err still_held(struct attempt *a, struct fault *f)
+{
+    json_t *answers = NULL;
+    enum err err = doors_ask(a->doors, json_pack("{s:s}", "do", "status"), a->deadline_us, &answers, f);
+    const json_t *one;
+    size_t i;
+
+    json_array_foreach(answers, i, one)
+    {
+        const char *phase = json_string_value(json_object_get(one, "phase"));
+        if (err == ERR_OK && (phase == NULL || strcmp(phase, "rebuilt") != 0))
+            err = fault_set(f, ERR_SWITCH_HELD_UP, "a door is %s, and holds its clients no longer", phase);
+    }
+    json_decref(answers);
+    return err;
+}
+
 static enum err before_decision(struct attempt *a, struct fault *f)
 {
     TRY_WITH(hold(a, f), f, "hold");
     TRY_WITH(lock(a, f), f, "lock");
     TRY_WITH(mark(a, f), f, "mark");
     TRY(meanwhile_rebuild(a, f));
+    TRY(still_held(a, f));
     return stopped(a) ? fault_set(f, ERR_INTERRUPTED, "asked to stop before the decision") : ERR_OK;
 }
 
@@ -368,6 +420,18 @@ static enum err connect_again(struct attempt *a, struct fault *f)
     TRY(a->ops->switch_open(a->store, &fresh, f));
     a->ops->switch_close(a->sw);
     a->sw = fresh;
+    return ERR_OK;
+}
+
+/* For another try: doors that came back are spoken to again. */
+static enum err begin_again(struct attempt *a, struct fault *f)
+{
+    struct doors *doors;
+
+    TRY(connect_again(a, f));
+    TRY(doors_open(a->job->state_dir, a->base, &doors, f));
+    doors_free(a->doors);
+    a->doors = doors;
     return ERR_OK;
 }
 
@@ -430,6 +494,7 @@ static enum err open_new(struct attempt *a, int64_t epoch, struct fault *f)
 
 static enum err decide_and_open(struct attempt *a, struct fault *f)
 {
+    struct fault left = {0};
     bool decided = false;
 
     TRY(decide(a, &decided, f));
@@ -437,7 +502,9 @@ static enum err decide_and_open(struct attempt *a, struct fault *f)
     if (!decided)
         return fault_set(f, ERR_SWITCH_HELD_UP, "a door had given the attempt up");
     TRY(open_new(a, a->epoch + 1, f));
-    return release(a, a->new_side, a->epoch + 1, f);
+    if (release(a, a->new_side, a->epoch + 1, &left) != ERR_OK)
+        return fault_set(f, ERR_DOOR_LEFT, "the %s serves from epoch %" PRId64 " on; %s", a->new_side, a->epoch + 1, left.why);
+    return ERR_OK;
 }
 
 /* --- the whole --- */
@@ -509,7 +576,7 @@ static enum err try_often(struct attempt *a, struct fault *f)
         }
         say(a->job, "went back (%s: %s); trying again in %.1f s", why.what, why.why, (double)pause / 1e6);
         world_sleep_us(pause);
-        if (connect_again(a, f) != ERR_OK)
+        if (begin_again(a, f) != ERR_OK)
             return f->code;
     }
 }

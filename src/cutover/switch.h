@@ -26,6 +26,7 @@ struct switch_job {
     const char *state_dir;
     struct journal *journal;
     bool rehearsal;
+    bool no_failover;                  /* said by whoever asks: no standby of either side is promoted while it runs */
     _Atomic bool *stop;                /* asked to stop: before the decision it goes back, after it nothing stops it */
     void (*say)(void *ctx, const char *text); /* NULL: nobody listens */
     void *ctx;
@@ -48,6 +49,7 @@ struct switch_report {
 /* Fences, rows of authority, and the record that the way back is to be kept. Safe to be done again. */
 MUST_USE enum err switch_arm(const struct switch_job *job, struct fault *f);
 /* ERR_GATE: it did not begin, and why. ERR_SWITCH_HELD_UP: it went back. ERR_AUTHORITY: it is not known who serves until a server answers again.
+ * ERR_DOOR_LEFT: it is done, and a door could not be told.
  * *ret is filled in every case. */
 MUST_USE enum err switch_run(const struct switch_job *job, struct switch_report *ret, struct fault *f);
 /* A decision that was left half carried out is carried to its end. *ret_source_serves: who serves. */

@@ -18,6 +18,7 @@ struct engine_process {
     int64_t said_ns;     /* when its status was written, by the file system, ... */
     int64_t heard_us;    /* ... and since when (monotonic) it was not again */
     int64_t looked_us;
+    int64_t asked_us;    /* monotonic: a person asked for it to go on; 0: nobody did */
     int crashes;         /* by its own fault, without health between */
     struct fault fault;  /* code not ERR_OK: it has stopped for good */
 };

@@ -27,6 +27,7 @@
 #define SHOW_US ((int64_t)250000)
 #define STOP_US ((int64_t)60000000)
 #define LOOK_US ((int64_t)500000)
+#define ASKED_US ((int64_t)3000000)
 #define LEASE_TTL_US ((int64_t)30000000)
 
 static _Atomic int asked; /* times a stop was asked for */
@@ -121,18 +122,27 @@ static void show(struct pilot *p)
     p->shown_us = world_mono_us();
 }
 
+static void revive_one(struct pilot *p, struct engine_process *e)
+{
+    pilot_store_forget(p->job->state_dir, e->store);
+    engine_process_revive(e);
+    e->asked_us = 0;
+}
+
+/* An engine may be on its way to its end still when a person has read in its status what it waits for, and has done it. */
 static void revive(struct pilot *p)
 {
-    if (!atomic_exchange(&woken, false))
-        return;
-    for (size_t i = 0; i < p->stores; i++)
-        if (presence_woken(p->job->state_dir, p->engines[i].store))
-            for (size_t k = i; k < 2 * p->stores; k += p->stores) { /* its way back with it */
-                if (p->engines[k].fault.code == ERR_OK)
-                    continue;
-                pilot_store_forget(p->job->state_dir, p->engines[k].store);
-                engine_process_revive(&p->engines[k]);
-            }
+    if (atomic_exchange(&woken, false))
+        for (size_t i = 0; i < p->stores; i++)
+            if (presence_woken(p->job->state_dir, p->engines[i].store))
+                p->engines[i].asked_us = p->engines[p->stores + i].asked_us = world_mono_us(); /* its way back with it */
+    for (size_t i = 0; i < p->count; i++) {
+        struct engine_process *e = &p->engines[i];
+        if (e->asked_us != 0 && e->fault.code != ERR_OK)
+            revive_one(p, e);
+        else if (e->asked_us != 0 && world_mono_us() - e->asked_us > ASKED_US)
+            e->asked_us = 0;
+    }
 }
 
 /* A way back is armed by the first rehearsal (cutover/), and is current from then on. */

@@ -44,6 +44,17 @@ json_t *pilot_store_status(const char *state_dir, const char *store, bool *ret_a
     return o;
 }
 
+const struct config_store *pilot_leading(const char *state_dir, const struct config_store *store)
+{
+    bool alive;
+    json_t *o = pilot_store_status(state_dir, store->name, &alive);
+    const char *authority = json_string_value(json_object_get(o, "authority"));
+    bool target = authority != NULL && strcmp(authority, "target") == 0;
+
+    json_decref(o);
+    return target ? store->other : store;
+}
+
 int64_t pilot_store_written(const char *state_dir, const char *store)
 {
     AUTO_CHARS *path = mem_format("%s/run/%s.json", state_dir, store);

@@ -8,6 +8,8 @@
 
 /* What a store's engine last said, or NULL. *ret_alive: it runs now. The caller's own. */
 json_t *pilot_store_status(const char *state_dir, const char *store, bool *ret_alive);
+/* The stream that leads away from the side that serves, as its engine said last: the store's own, or its way back. */
+const struct config_store *pilot_leading(const char *state_dir, const struct config_store *store);
 /* When that was written, by the file system's clock, in nanoseconds; 0: never. */
 int64_t pilot_store_written(const char *state_dir, const char *store);
 /* Why a store's engine ended; ret->code is ERR_OK when it said nothing. */

@@ -239,9 +239,9 @@ enum err ddl_stop(struct ddl *d, const struct schema_change *c, const struct ddl
     if (strlen(m->statement) > LONGEST_SHOWN)
         TRY(statement_file(d, c, m->statement, &path, f));
     if (path != NULL)
-        todo = mem_format("psql -1 -f %s on the target, then `leat resume %s`", path, d->store->name);
+        todo = mem_format("psql -1 -f %s on the target, then `leat resume %s`", path, store_base(d->store));
     else
-        todo = mem_format("%s; on the target, then `leat resume %s`", m->statement, d->store->name);
+        todo = mem_format("%s; on the target, then `leat resume %s`", m->statement, store_base(d->store));
     if (d->store->store->ddl == DDL_STOP)
         TRY(note_seen(d, c, m->statement, f));
     else if (!is_pending(d, todo)) /* not counted as noted: what was rolled back with it is still to be carried out */

@@ -22,6 +22,7 @@ struct engine_hand {
     struct journal *journal;
     const _Atomic int *pace;      /* enum copy_pace: what the governor leaves it */
     struct ddl *ddl;
+    const _Atomic bool *leads;    /* the stream leads away from the side that serves: what its source holds is what should be on its target */
     _Atomic bool *want_sequences; /* set: the engine puts them ahead at once, and clears it */
 };
 struct engine_guest {

@@ -78,6 +78,7 @@ enum err engine_mind_authority(struct engine *e, struct fault *f)
     if (e->phase != ENGINE_FOLLOW || !engine_due(&looked, LOOK_US))
         return ERR_OK;
     TRY(e->store->ops->watcher_authority(e->watcher, &e->authority, f));
+    atomic_store(&e->leads, row->there ? row->open : !e->config_store->back);
     if (!row->there || row->open || row->names_here || e->opened == row->epoch) {
         e->decided_us = 0;
         return row->there && row->open && engine_due(&fences, FENCES_US) ? mind_fences(e, f) : ERR_OK;

@@ -61,6 +61,7 @@ struct engine {
     char doing[256];
     char waits_for[512];
     int64_t ledger;
+    _Atomic bool leads;          /* as engine_hand says */
     struct switch_row authority; /* what the stream's source says */
     int64_t decided_us;        /* monotonic: since when it has said that the other side is to serve; 0: it does not */
     int64_t opened;            /* the epoch the target is known to serve from */

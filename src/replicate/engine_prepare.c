@@ -2,8 +2,8 @@
  *
  * Order: who the servers are → the slot is where this record left it → the lease on the target (older sessions gone) → roles → arm
  * (identity, publication, slot) → schema → catalogs and records → spool → positions checked. Each of the parts that change something is
- * a step of the journal. A way back (its source is the store's target) is armed only: both sides hold the same rows when it is, by the stream
- * it mirrors. Nothing is ever copied by it, and so nothing emptied. The slot is looked at before the lease is taken: an old copy of a state folder must not end the leat that works. */
+ * a step of the journal. A way back (its source is the store's target) is armed while its own target serves: both sides hold the same rows then, by
+ * the stream it mirrors, and nothing is copied. To a side that serves nothing ever is (pg_authority_spare). The slot is looked at before the lease is taken: an old copy of a state folder must not end the leat that works. */
 #include "replicate/engine_internal.h"
 
 #include <errno.h>
@@ -199,13 +199,12 @@ static enum err load(struct engine *e, struct fault *f)
 
     doing(e, "reading both catalogs");
     TRY(e->store->ops->load(e->store, &e->source, &e->target, f));
+    TRY(e->store->ops->adopt_serving(e->store, e->source, e->target, f));
     TRY(e->store->ops->copy_records(e->store, &records, f));
     err = e->store->ops->adopt(e->store, e->source, e->target, &records, &w, f);
     if (err == ERR_OK)
         err = registry_new(e->source, e->target, &records, &e->registry, f);
-    if (err == ERR_OK && e->config_store->back)
-        registry_all_joined(e->registry);
-    else if (err == ERR_OK)
+    if (err == ERR_OK)
         err = registry_restore(e->registry, &records, f);
     arena_free(records.arena);
     TRY(err);
@@ -306,6 +305,7 @@ static enum err start_threads(struct engine *e, const struct stream_facts *facts
         TRY(e->store->ops->arm(e->store, e->source, false, &w, f));
     }
     doing(e, "starting");
+    atomic_store(&e->leads, facts->serves);
     e->queue = queue_new((size_t)16 << 20);
     e->router = router_new(e->store, e->registry);
     TRY(ddl_new(e->store, e->registry, e->touched, e->journal, &e->ddl, f));

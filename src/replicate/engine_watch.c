@@ -167,7 +167,7 @@ static enum err check_threads(struct engine *e, struct fault *f)
 static enum err start_guest(struct engine *e, struct fault *f)
 {
     struct engine_hand hand = {.config = e->config, .store = e->store, .registry = e->registry, .apply = e->apply, .touched = e->touched, .journal = e->journal, .pace = &e->guest_pace, .ddl = e->ddl,
-                               .want_sequences = &e->want_sequences};
+                               .leads = &e->leads, .want_sequences = &e->want_sequences};
 
     return e->guest_state == NULL ? e->guest->start(&hand, &e->guest_state, f) : ERR_OK;
 }
@@ -184,7 +184,7 @@ static enum err advance_phase(struct engine *e, struct fault *f)
 {
     switch (e->phase) {
     case ENGINE_BUILD:
-        e->phase = e->config_store->back ? ENGINE_FOLLOW : ENGINE_COPY;
+        e->phase = ENGINE_COPY;
         return ERR_OK;
     case ENGINE_COPY:
         if (registry_all(e->registry, TABLE_INDEXED))
@@ -193,6 +193,10 @@ static enum err advance_phase(struct engine *e, struct fault *f)
     case ENGINE_JOIN:
         if (!registry_all(e->registry, TABLE_JOINED))
             return ERR_OK;
+        if (e->config_store->back) { /* what stands around the rows is there */
+            e->phase = ENGINE_FOLLOW;
+            return ERR_OK;
+        }
         e->phase = ENGINE_CONSTRAINTS;
         return finish_start(e->store, e->registry, e->post, e->apply, e->journal, &e->finish, f);
     case ENGINE_CONSTRAINTS:
@@ -203,8 +207,7 @@ static enum err advance_phase(struct engine *e, struct fault *f)
         }
         return ERR_OK;
     case ENGINE_FOLLOW:
-        if (!e->config_store->back)
-            TRY(start_guest(e, f));
+        TRY(start_guest(e, f));
         return begin_following(e, f);
     }
     return ERR_OK;
@@ -256,6 +259,16 @@ static enum err trim(struct engine *e, struct fault *f)
     return or_next_time(e, e->store->ops->watcher_trim(e->watcher, &why), &why, f);
 }
 
+/* What came since on the side that serves: its echoes say nothing of it, and the way back has to carry it from the switch on. */
+static enum err take_up_new(struct engine *e, struct fault *f)
+{
+    size_t count = 0;
+
+    if (e->config_store->back && e->phase == ENGINE_FOLLOW)
+        TRY(e->store->ops->watcher_unpublished(e->watcher, &count, f));
+    return count == 0 ? ERR_OK : fault_set(f, ERR_ANEW, "%zu tables to take up", count);
+}
+
 static enum err housekeeping(struct engine *e, struct fault *f)
 {
     uint64_t moved;
@@ -264,6 +277,7 @@ static enum err housekeeping(struct engine *e, struct fault *f)
     TRY(e->journal->ops->lease_renew(e->journal, e->lease, e->token, f));
     TRY(trim(e, f));
     TRY(e->store->ops->watcher_ledger(e->watcher, &e->ledger, f));
+    TRY(take_up_new(e, f));
     if (e->phase == ENGINE_FOLLOW)
         TRY(fingerprint_look(e->fingerprint, e->watcher, f));
     if (e->phase >= ENGINE_COPY)

@@ -230,12 +230,6 @@ enum err registry_restore(struct registry *r, const struct copy_records *records
     return ERR_OK;
 }
 
-void registry_all_joined(struct registry *r)
-{
-    for (size_t i = 0; i < r->count; i++)
-        rtable_move(r, &r->tables[i], TABLE_JOINED);
-}
-
 static struct rtable *item_table(const struct registry *r, const struct build_item *item)
 {
     struct rtable *t = item->table_oid != 0 ? registry_find(r, item->table_oid) : NULL;

@@ -87,8 +87,6 @@ static inline enum table_state rtable_state(const struct rtable *t)
 {
     return (enum table_state)atomic_load_explicit(&t->state, memory_order_acquire);
 }
-/* Of a way back: both sides hold the same rows already. Before any thread. */
-void registry_all_joined(struct registry *r);
 bool registry_all(const struct registry *r, enum table_state at_least);
 size_t registry_count(const struct registry *r, enum table_state at_least);
 

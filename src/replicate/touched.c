@@ -399,6 +399,19 @@ enum err touched_begin(struct touched *t, struct fault *f)
     return err;
 }
 
+enum err touched_end(struct touched *t, const char *why, struct fault *f)
+{
+    struct fault word = {0};
+    enum err err = ERR_OK;
+
+    snprintf(word.why, sizeof word.why, "%s", why);
+    pthread_mutex_lock(&t->lock);
+    if (t->stands)
+        err = lose(t, &word, f);
+    pthread_mutex_unlock(&t->lock);
+    return err;
+}
+
 bool touched_stands(struct touched *t)
 {
     bool yes;

@@ -35,6 +35,8 @@ MUST_USE enum err touched_table(struct touched *t, const struct rtable *table, s
 /* From now on; what was noted before is forgotten. */
 MUST_USE enum err touched_begin(struct touched *t, struct fault *f);
 bool touched_stands(struct touched *t);
+/* What was noted says nothing any more. */
+MUST_USE enum err touched_end(struct touched *t, const char *why, struct fault *f);
 /* Nothing was touched since the last `passed`. */
 bool touched_none(struct touched *t);
 

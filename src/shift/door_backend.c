@@ -4,7 +4,7 @@
  *
  * Once it is READY and its session's `server`, door_pass.c reads it. Here is read what the door hears itself: the login, the
  * answers to what the door asks (backend_talk), and whatever a connection says that is not yet the session's. */
-#include "shift/door_internal.h"
+#include "shift/door_verifiers.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -68,6 +68,31 @@ void backend_end(struct backend *b)
     conn_close(&b->conn);
     b->next = w->lost;
     w->lost = b;
+}
+
+/* A server's process takes a millisecond to end, just when its clients go on elsewhere. */
+void backend_retire(struct backend *b)
+{
+    struct worker *w = b->session->worker;
+
+    b->stage = BACKEND_LOST;
+    if (b->conn.fd >= 0)
+        (void)epoll_ctl(w->epoll_fd, EPOLL_CTL_DEL, b->conn.fd, NULL);
+    b->conn.known = false;
+    b->next = w->old;
+    w->old = b;
+}
+
+void backend_end_retired(struct worker *w, int most)
+{
+    for (; w->old != NULL && most > 0; most--) {
+        struct backend *b = w->old;
+
+        w->old = b->next;
+        conn_close(&b->conn);
+        b->next = w->lost;
+        w->lost = b;
+    }
 }
 
 static void say_why(struct backend *b, const char *sqlstate, const char *message)
@@ -147,6 +172,8 @@ static void connect_next(struct backend *b)
     char text[256];
 
     if (!try_address(b)) {
+        atomic_store(&b->session->worker->door->sides[b->side].stale, true);
+        verifiers_doubt(b->session->worker->door->verifiers);
         snprintf(text, sizeof text, "the %s behind this door cannot be reached: %s", side_name(b->side), strerror(errno));
         say_why(b, "08006", text);
         lost(b);

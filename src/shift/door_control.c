@@ -23,6 +23,7 @@
 #define LINE_MOST (64 << 10)
 #define SETTLE_EVERY_US 250000
 #define STATUS_EVERY_US 500000
+#define PREPARE_US 1000000 /* a warm waits so long for sessions that come to no boundary */
 #define NAMED_MOST 100 /* clients in an answer */
 #define DEADLINE_MS 10000 /* of a request that names none */
 
@@ -134,21 +135,83 @@ static void begin_settling(struct control *c, const char *why)
     c->settle_us = 0;
 }
 
+static void *ask_authority(void *arg)
+{
+    struct control *c = arg;
+    struct settler *x = &c->settler;
+    uint64_t one = 1;
+
+    x->why[0] = '\0';
+    x->got_epoch = 0;
+    x->serves = x->looks && authority_serves(c->authority, x->old, &x->got_epoch);
+    if (x->looks && !x->serves)
+        x->got = authority_view(c->authority, &x->got_epoch, x->why);
+    else if (!x->looks)
+        x->got = x->view_known ? authority_settle(c->authority, x->old, x->epoch, x->attempt, &x->got_epoch, x->why) : authority_view(c->authority, &x->got_epoch, x->why);
+    atomic_store(&x->state, SETTLER_DONE);
+    (void)!write(c->door->kick_fd, &one, sizeof one);
+    return NULL;
+}
+
+static void begin_asking(struct control *c, bool looks)
+{
+    struct settler *x = &c->settler;
+
+    c->settle_us = world_mono_us() + SETTLE_EVERY_US;
+    x->old = (enum side)atomic_load(&c->door->side);
+    x->view_known = c->view_known;
+    x->looks = looks;
+    x->epoch = c->epoch;
+    x->attempt = c->attempt;
+    atomic_store(&x->state, SETTLER_WORKS);
+    if (pthread_create(&x->thread, NULL, ask_authority, c) != 0)
+        atomic_store(&x->state, SETTLER_IDLE); /* tried again */
+}
+
+static void act_on_answer(struct control *c)
+{
+    struct settler *x = &c->settler;
+
+    snprintf(c->trouble, sizeof c->trouble, "%s", x->why);
+    if (x->got == SETTLED_NOT)
+        return;
+    control_release(c, x->got == SETTLED_SOURCE ? SIDE_SOURCE : SIDE_TARGET, x->got_epoch);
+    log_line(LOG_INFO, c->door->name, "serves the %s at epoch %lld", side_name(c->settled_to), (long long)x->got_epoch);
+}
+
+static bool may_look(const struct control *c)
+{
+    return c->phase == PHASE_NONE && c->pending == DO_NOTHING;
+}
+
+/* An answer that comes when a release has overtaken it counts for nothing. */
 static void settle(struct control *c)
 {
-    int64_t now = world_mono_us();
-    int64_t epoch = 0;
-    enum side old = (enum side)atomic_load(&c->door->side);
-    enum settled got;
+    struct settler *x = &c->settler;
 
-    if (now < c->settle_us)
+    if (atomic_load(&x->state) == SETTLER_DONE) {
+        pthread_join(x->thread, NULL);
+        atomic_store(&x->state, SETTLER_IDLE);
+        if (x->looks && may_look(c) && (int)x->old == atomic_load(&c->door->side))
+            control_looked(c);
+        else if (!x->looks && c->phase == PHASE_SETTLING)
+            act_on_answer(c);
+    }
+    if (atomic_load(&x->state) != SETTLER_IDLE)
         return;
-    c->settle_us = now + SETTLE_EVERY_US;
-    got = c->view_known ? authority_settle(c->authority, old, c->epoch, c->attempt, &epoch, c->trouble) : authority_view(c->authority, &epoch, c->trouble);
-    if (got == SETTLED_NOT)
+    if (c->phase == PHASE_SETTLING && world_mono_us() >= c->settle_us)
+        begin_asking(c, false);
+    else if (may_look(c) && world_mono_us() >= c->look_us)
+        begin_asking(c, true);
+}
+
+/* Another is about to ask; a look is a query or two. */
+static void end_look(struct control *c)
+{
+    if (atomic_load(&c->settler.state) == SETTLER_IDLE || !c->settler.looks)
         return;
-    control_release(c, got == SETTLED_SOURCE ? SIDE_SOURCE : SIDE_TARGET, epoch);
-    log_line(LOG_INFO, c->door->name, "serves the %s at epoch %lld", side_name(c->settled_to), (long long)epoch);
+    pthread_join(c->settler.thread, NULL);
+    atomic_store(&c->settler.state, SETTLER_IDLE);
 }
 
 /* --- what is under way --- */
@@ -174,7 +237,7 @@ static void check_warm(struct control *c, bool late)
     struct door *door = c->door;
     json_t *failed;
 
-    if (!late && DOOR_SUM(door, warming) > 0)
+    if (!late && (DOOR_SUM(door, warming) > 0 || (DOOR_SUM(door, preparing) > 0 && world_mono_us() - c->asked_us < PREPARE_US)))
         return;
     failed = control_list(door, LIST_COLD);
     succeed(c, json_pack("{s:b, s:I, s:o}", "ok", (int)(!late && json_array_size(failed) == 0), "warm", (json_int_t)DOOR_SUM(door, warm), "failed", failed));
@@ -285,7 +348,8 @@ static json_t *do_hold(struct control *c, int peer, const json_t *request)
     enum side old = (enum side)atomic_load(&c->door->side);
     const json_t *wait = json_object_get(request, "wait");
 
-    if (c->phase != PHASE_NONE)
+    end_look(c);
+    if (c->phase != PHASE_NONE || atomic_load(&c->settler.state) != SETTLER_IDLE)
         return control_no("an attempt is under way here already");
     c->epoch = number(request, "epoch", -1);
     c->attempt = number(request, "attempt", -1);
@@ -498,11 +562,13 @@ static int64_t next_deadline(const struct control *c)
 {
     int64_t next = c->status_us;
 
+    if (c->pending == DO_WARM && c->asked_us + PREPARE_US < next)
+        next = c->asked_us + PREPARE_US < world_mono_us() ? world_mono_us() + 20000 : c->asked_us + PREPARE_US;
     if (c->pending != DO_NOTHING && c->pending != DO_RELEASE && c->deadline_us < next)
         next = c->deadline_us;
     if (c->phase >= PHASE_HOLDING && c->phase <= PHASE_REBUILT && c->hold_deadline_us < next)
         next = c->hold_deadline_us;
-    if (c->phase == PHASE_SETTLING && c->settle_us < next)
+    if (c->phase == PHASE_SETTLING && atomic_load(&c->settler.state) == SETTLER_IDLE && c->settle_us < next)
         next = c->settle_us;
     return next;
 }
@@ -536,10 +602,7 @@ bool control_turn(struct door *door, int ms)
     wait_for_something(c, ms);
     check_pending(c);
     control_pass_cancels(c);
-    if (c->phase == PHASE_SETTLING)
-        settle(c);
-    if (c->phase == PHASE_NONE && c->pending == DO_NOTHING)
-        control_look(c);
+    settle(c);
     if (c->phase == PHASE_FOLLOWING)
         control_follow(c);
     if (world_mono_us() >= c->status_us) {
@@ -590,6 +653,8 @@ void control_close(struct door *door)
     }
     if (c->run_fd >= 0)
         close(c->run_fd);
+    if (atomic_load(&c->settler.state) != SETTLER_IDLE)
+        pthread_join(c->settler.thread, NULL);
     authority_free(c->authority);
     free(c);
     door->control = NULL;

@@ -170,6 +170,8 @@ void hold_backend(struct backend *b)
         atomic_fetch_add(&w->counts.warm, 1);
         if (s->rebuild_wanted)
             move_rebuild(s);
+        else
+            move_prepare(s);
     } else {
         const char *why = b->error.len > PGWIRE_HEADER ? pgwire_error_field(b->error.data + PGWIRE_HEADER, b->error.len - PGWIRE_HEADER, 'M') : NULL;
 
@@ -180,6 +182,7 @@ void hold_backend(struct backend *b)
         s->warm = WARM_FAILED;
         snprintf(s->why, sizeof s->why, "%s", why != NULL ? why : "the other server hung up");
         s->other = NULL;
+        move_cool(s);
         backend_end(b);
         if (s->move == MOVE_REBUILDING || s->move == MOVE_REBUILT)
             move_rebuilt(s, s->why);
@@ -201,6 +204,7 @@ void hold_cool(struct session *s)
         atomic_fetch_sub(&c->warm, 1);
     else if (was == WARM_FAILED)
         atomic_fetch_sub(&c->cold, 1);
+    move_cool(s);
     if (s->other != NULL)
         backend_end(TAKE(s->other));
 }
@@ -257,6 +261,7 @@ static void rebuild(struct worker *w)
 static void release_here(struct session *s)
 {
     hold_cool(s);
+    move_forget_question(s);
     if (s->server_lost) {
         session_refuse(s, "57P01", "the server ended this session while it was held", "connect again");
         return;
@@ -315,8 +320,22 @@ static void warm(struct worker *w, enum side side)
         if (s->server == NULL || s->server->side == side)
             continue;
         want_warm(s);
+        move_want_survey(s);
         move_survey(s);
     }
+    warm_some(w);
+}
+
+void hold_live(struct session *s)
+{
+    struct worker *w = s->worker;
+
+    hold_look(s);
+    if (!w->warming || s->stage != SESSION_LIVE || s->server->side == w->warm_side)
+        return;
+    want_warm(s);
+    move_want_survey(s);
+    move_survey(s);
     warm_some(w);
 }
 
@@ -358,14 +377,32 @@ static bool is_meant(const struct session *s, enum door_list_what what)
     return false;
 }
 
+/* As the server was told last, else as the client began. */
+static const char *application(const struct session *s)
+{
+    size_t at = 0;
+    const char *name;
+    const char *value;
+
+    while (params_next(&s->told, &at, &name, &value))
+        if (strcmp(name, "application_name") == 0)
+            return value;
+    return s->application != NULL ? s->application : "";
+}
+
 static json_t *describe(const struct session *s, enum door_list_what what)
 {
     char peer[64];
     char text[200];
     const char *why = what == LIST_UNHELD || (what == LIST_UNMOVABLE && s->why[0] == '\0') ? why_unheld(s, text) : s->why;
+    AUTO_CHARS *user = mem_dup(s->user);
+    AUTO_CHARS *name = mem_dup(application(s));
+    AUTO_CHARS *reason = mem_dup(why[0] != '\0' ? why : "its answer is awaited");
 
-    return json_pack("{s:s, s:s%, s:s, s:s}", "client", session_peer(s, peer), "user", s->user, strlen(s->user), "application", s->application != NULL ? s->application : "",
-                     what == LIST_UNHELD ? "what" : "why", why[0] != '\0' ? why : "its answer is awaited");
+    text_tidy(user); /* in whatever encoding its client has */
+    text_tidy(name);
+    text_tidy(reason);
+    return json_pack("{s:s, s:s, s:s, s:s}", "client", session_peer(s, peer), "user", user, "application", name, what == LIST_UNHELD ? "what" : "why", reason);
 }
 
 static void list(struct worker *w, const struct order *order)

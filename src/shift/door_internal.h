@@ -74,6 +74,7 @@ struct door_side {
     char *database;
     enum tls_mode tls;
     SSL_CTX *tls_ctx; /* NULL: TLS is not used */
+    _Atomic bool stale;   /* an address did not answer: names are to be looked up anew */
     pthread_mutex_t lock; /* over the addresses */
     struct side_address addresses[DOOR_MOST_ADDRESSES];
     int address_count;
@@ -176,7 +177,14 @@ struct session {
     struct session_notes notes; /* what its texts showed */
     enum side born;        /* where it first came: the numbers of types its client knows */
     struct arena *arena;   /* of state; NULL: there is none */
-    struct session_state *state; /* as inspected, for the rebuild */
+    struct session_state *state; /* as inspected */
+    struct arena *made_arena;    /* of made */
+    struct session_state *made;  /* what `other` was made, and found to be; NULL: nothing yet */
+    struct buf made_unnamed;     /* and its unnamed statement */
+    bool other_used;       /* `other` is not as it was when it was opened */
+    bool survey_wanted;    /* at its next boundary: inspected, and made anew beforehand */
+    bool preparing;        /* counted: that is wanted, or under way */
+    bool inspect_kept;     /* its server has the question prepared */
     struct sockaddr_storage peer;
     char why[160];         /* why its move failed, or cannot be */
 };
@@ -215,6 +223,7 @@ struct counts {
     _Atomic int64_t warming;    /* wanted or being made */
     _Atomic int64_t warm;       /* other side ready */
     _Atomic int64_t cold;       /* it could not be made */
+    _Atomic int64_t preparing;  /* wanted or under way: inspected and rebuilt beforehand */
     _Atomic int64_t rebuilding; /* asked for, not decided yet */
     _Atomic int64_t rebuilt;
     _Atomic int64_t moving;     /* release under way */
@@ -239,6 +248,7 @@ struct worker {
     struct session *sessions;
     struct session *gone;   /* freed when no event of this turn can name them any more */
     struct backend *lost;
+    struct backend *old;    /* swapped out; ended a few at a time, when nobody waits */
     struct canceller *cancellers;
     struct session **again; /* TLS has read more than was asked for */
     size_t again_count, again_size;
@@ -355,6 +365,8 @@ void backend_event(struct backend *b, uint32_t events);
 void backend_gone(struct backend *b); /* it hung up */
 void backend_end(struct backend *b); /* freed at the end of the turn */
 void backend_free(struct backend *b);
+void backend_retire(struct backend *b); /* ended later */
+void backend_end_retired(struct worker *w, int most);
 /* Reads whole messages while the door talks itself. */
 void backend_read(struct backend *b);
 /* Says `out` and reads until so many ReadyForQuery came; then done() is called, with what was seen in b->talk. */
@@ -392,6 +404,8 @@ void hold_cool(struct session *s);
 bool hold_cancel(struct session *s);
 /* It is being connected. */
 void hold_new(struct session *s);
+/* It lives now: held, or warmed, if the others are. */
+void hold_live(struct session *s);
 void hold_backend(struct backend *b); /* of the other side: ready, or lost */
 /* Whether what its client sends next has to wait. */
 static inline bool hold_stops(const struct session *s, char type)
@@ -409,8 +423,13 @@ void move_rebuilt(struct session *s, const char *why);
 /* Its last notifications are fetched, then `other` becomes its server. */
 void move_collect(struct session *s);
 void move_forget(struct session *s);
-/* Looks, where it stands at a boundary, whether it could move. */
+/* Looks, where it stands at a boundary, whether it could move; if so, it is made anew on `other` beforehand, so that while it is held
+ * there is only to be seen that it is still what it was. */
 void move_survey(struct session *s);
+void move_want_survey(struct session *s);
+void move_prepare(struct session *s); /* `other` may be ready */
+void move_forget_question(struct session *s); /* what was left prepared in it for asking again */
+void move_cool(struct session *s); /* `other` is no more */
 
 /* --- door_types.c --- */
 /* By the main thread. */

@@ -1,5 +1,9 @@
 /* shift/door_move.c — one session inspected on the old side, rebuilt and verified on the new, and swapped.
  *
+ * Twice, and the second time while it is held. Beforehand (a warm): it is inspected at a boundary, made anew on its other connection,
+ * and that one asked whether it is the same. While held: it is asked again; if it is still what it was made there, nothing is to be done.
+ * Else the other one is emptied (DISCARD ALL) and made anew.
+ *
  * On the old connection, at a boundary:   what it is; whether its unnamed statement is one (the last Parse may have failed)
  * On the new one, in one write:           all it was; what it is now; its unnamed statement, last, for any other would destroy it
  * Each of these ends in a Sync of its own: talk.error_left says in which one the first error was. */
@@ -10,6 +14,8 @@
 #include "shift/rebuild.h"
 
 #define STATE_CHUNK 1024
+
+static void move_prepared(struct session *s);
 
 /* --- inspected --- */
 
@@ -59,23 +65,39 @@ static void inspected(struct session *s, struct backend *b)
 {
     const char *why;
 
+    if (s->inspect_kept && strncmp(buf_cstr(&b->talk.error), "26000", 5) == 0 && b->talk.error_left == (s->unnamed.len > 0 ? 2 : 1)) {
+        s->inspect_kept = false; /* its client's DISCARD ALL, or the like: asked in full */
+        move_inspect(s);
+        return;
+    }
     move_forget(s);
     s->arena = arena_new(STATE_CHUNK);
     why = judge(s, b);
     if (s->move == MOVE_INSPECTING) {
+        if (s->other == NULL || s->other->talk.ready_left == 0)
+            move_prepared(s); /* it is too late for what was wanted beforehand; what is under way ends */
         hold_inspected(s, why);
         return;
     }
-    snprintf(s->why, sizeof s->why, "%s", why != NULL ? why : "");
-    move_forget(s);
+    if (s->warm != WARM_FAILED) /* that is why it cannot move, then */
+        snprintf(s->why, sizeof s->why, "%s", why != NULL ? why : "");
+    if (why == NULL && s->move == MOVE_NONE)
+        move_prepare(s);
+    else
+        move_prepared(s);
 }
 
+/* The question is kept prepared in the session: asked again it costs the server a third. */
 void move_inspect(struct session *s)
 {
     AUTO_BUF out = {0};
     size_t begin;
 
-    inspect_request(&out, (const char *const *)s->notes.customs, s->notes.custom_count, true);
+    if (s->inspect_kept)
+        inspect_again(&out, (const char *const *)s->notes.customs, s->notes.custom_count, true);
+    else
+        inspect_keep(&out, (const char *const *)s->notes.customs, s->notes.custom_count, true);
+    s->inspect_kept = true;
     if (s->unnamed.len > 0) {
         begin = pgwire_begin(&out, 'D');
         buf_add(&out, "S", 2);
@@ -85,11 +107,21 @@ void move_inspect(struct session *s)
     backend_talk(s->server, &out, s->unnamed.len > 0 ? 2 : 1, inspected);
 }
 
-void move_survey(struct session *s)
+static void forgotten(struct session *s, struct backend *b)
 {
-    if (s->stage == SESSION_LIVE && s->move == MOVE_NONE && s->server->talk.ready_left == 0 && track_at_boundary(&s->track) && s->server->conn.left == 0 &&
-        s->server->conn.kept.len == 0 && s->client.left == 0)
-        move_inspect(s);
+    (void)s;
+    (void)b;
+}
+
+void move_forget_question(struct session *s)
+{
+    AUTO_BUF out = {0};
+
+    if (!s->inspect_kept || s->stage != SESSION_LIVE || s->server_lost || s->server->talk.ready_left > 0 || !track_at_boundary(&s->track))
+        return; /* it stays until the next time */
+    s->inspect_kept = false;
+    inspect_forget(&out);
+    backend_talk(s->server, &out, 1, forgotten);
 }
 
 void move_forget(struct session *s)
@@ -97,6 +129,47 @@ void move_forget(struct session *s)
     s->state = NULL;
     if (s->arena != NULL)
         arena_free(TAKE(s->arena));
+}
+
+/* --- beforehand --- */
+
+/* That part is over, however it went. */
+static void move_prepared(struct session *s)
+{
+    s->survey_wanted = false;
+    if (!s->preparing)
+        return;
+    s->preparing = false;
+    if (atomic_fetch_sub(&s->worker->counts.preparing, 1) == 1)
+        worker_kick_control(s->worker);
+}
+
+void move_want_survey(struct session *s)
+{
+    if (s->preparing || s->stage != SESSION_LIVE)
+        return;
+    s->preparing = true;
+    s->survey_wanted = true;
+    atomic_fetch_add(&s->worker->counts.preparing, 1);
+}
+
+void move_survey(struct session *s)
+{
+    if (!s->survey_wanted || s->stage != SESSION_LIVE || s->move != MOVE_NONE || s->server->talk.ready_left > 0 || !track_at_boundary(&s->track) ||
+        s->server->conn.left > 0 || s->server->conn.kept.len > 0 || s->client.left > 0)
+        return;
+    s->survey_wanted = false;
+    move_inspect(s);
+}
+
+void move_cool(struct session *s)
+{
+    move_prepared(s);
+    s->made = NULL;
+    s->other_used = false;
+    if (s->made_arena != NULL)
+        arena_free(TAKE(s->made_arena));
+    buf_fini(&s->made_unnamed);
 }
 
 /* --- rebuilt --- */
@@ -133,11 +206,38 @@ static const char *compare(struct session *s, const struct backend *b)
     return session_state_differs(s->state, made, s->arena);
 }
 
+/* The other connection is what `state` says: from now on `state` is what it was made. */
+static void note_made(struct session *s)
+{
+    if (s->made_arena != NULL)
+        arena_free(s->made_arena);
+    s->made_arena = TAKE(s->arena);
+    s->made = TAKE(s->state);
+}
+
+/* Beforehand. If it is held by now, `state` is what it was found to be then: that is not what the other one was made by. */
+static void prepared(struct session *s, struct backend *b)
+{
+    if (s->move == MOVE_NONE && s->state != NULL) {
+        if (compare(s, b) == NULL)
+            note_made(s);
+        move_forget(s);
+    }
+    move_prepared(s);
+    if (s->rebuild_wanted)
+        move_rebuild(s);
+}
+
 static void rebuilt(struct session *s, struct backend *b)
 {
-    if (s->move != MOVE_REBUILDING || s->state == NULL)
+    if (b != s->other)
         return; /* the attempt ended meanwhile */
-    move_rebuilt(s, compare(s, b));
+    if (s->preparing) {
+        prepared(s, b);
+        return;
+    }
+    if (s->move == MOVE_REBUILDING && s->state != NULL)
+        move_rebuilt(s, compare(s, b));
 }
 
 /* The Parse as the client sent it, in the other server's numbers. */
@@ -149,30 +249,105 @@ static enum err add_unnamed(const struct session *s, struct buf *out, struct fau
     return type_map_parse(door_types_way_between(s->worker->door, s->born, s->other->side), out->data + at, s->unnamed.len - PGWIRE_HEADER, f);
 }
 
-void move_rebuild(struct session *s)
+static void add_query(struct buf *out, const char *sql)
+{
+    size_t begin = pgwire_begin(out, 'Q');
+
+    pgwire_add_string(out, sql);
+    pgwire_end(out, begin);
+}
+
+/* Says all that makes the other connection what `state` is, and asks it. Why it cannot be said, or NULL. */
+static const char *make_anew(struct session *s)
+{
+    AUTO_BUF out = {0};
+    AUTO_BUF made = {0};
+    struct fault f = {0};
+    const char *why = other_request(s, &made, s->arena);
+    int ready = s->other_used ? 3 : 2;
+
+    if (why != NULL)
+        return why;
+    if (s->other_used)
+        add_query(&out, "DISCARD ALL");
+    buf_add(&out, made.data, made.len);
+    inspect_request(&out, (const char *const *)s->notes.customs, s->notes.custom_count, false);
+    if (s->unnamed.len > 0) {
+        if (add_unnamed(s, &out, &f) != ERR_OK)
+            return arena_strdup(s->arena, f.why);
+        pgwire_sync(&out);
+        ready++;
+    }
+    s->other_used = true;
+    s->made = NULL;
+    buf_clear(&s->made_unnamed);
+    buf_add(&s->made_unnamed, buf_cstr(&s->unnamed), s->unnamed.len);
+    backend_talk(s->other, &out, ready, rebuilt);
+    return NULL;
+}
+
+static bool other_is_free(const struct session *s)
+{
+    return s->other != NULL && s->other->stage == BACKEND_READY && s->other->talk.ready_left == 0;
+}
+
+void move_prepare(struct session *s)
+{
+    if (s->move != MOVE_NONE || s->state == NULL || !other_is_free(s))
+        return;
+    if (make_anew(s) != NULL) {
+        move_forget(s);
+        move_prepared(s);
+    }
+}
+
+/* Whether the other connection is just what the session is: it was made so beforehand, and nothing has changed. */
+static bool is_made(struct session *s)
+{
+    return s->made != NULL && session_state_differs(s->made, s->state, s->arena) == NULL && session_state_differs(s->state, s->made, s->arena) == NULL;
+}
+
+static void unnamed_made(struct session *s, struct backend *b)
+{
+    if (s->move == MOVE_REBUILDING && s->state != NULL)
+        move_rebuilt(s, b->talk.errors > 0 ? arena_format(s->arena, "the other server refused its unnamed statement: %s", buf_cstr(&b->talk.error)) : NULL);
+}
+
+/* Of what was made beforehand only the unnamed statement is another: a simple query would have destroyed it, so does the empty one. */
+static const char *make_unnamed(struct session *s)
 {
     AUTO_BUF out = {0};
     struct fault f = {0};
-    const char *why;
-    int ready = 2;
 
-    s->rebuild_wanted = false;
-    ENSURE(s->state != NULL && s->other->stage == BACKEND_READY);
-    if (s->other->talk.ready_left > 0) {
-        move_rebuilt(s, "its other connection is still busy with an attempt before");
-        return;
-    }
-    why = other_request(s, &out, s->arena);
-    inspect_request(&out, (const char *const *)s->notes.customs, s->notes.custom_count, false);
-    if (why == NULL && s->unnamed.len > 0) {
-        why = add_unnamed(s, &out, &f) == ERR_OK ? NULL : arena_strdup(s->arena, f.why);
+    if (s->unnamed.len == 0) {
+        add_query(&out, "");
+    } else {
+        if (add_unnamed(s, &out, &f) != ERR_OK)
+            return arena_strdup(s->arena, f.why);
         pgwire_sync(&out);
-        ready = 3;
     }
+    backend_talk(s->other, &out, 1, unnamed_made);
+    return NULL;
+}
+
+void move_rebuild(struct session *s)
+{
+    const char *why = NULL;
+
+    ENSURE(s->state != NULL);
+    s->rebuild_wanted = s->preparing && !other_is_free(s);
+    if (s->rebuild_wanted)
+        return; /* what was begun beforehand ends first */
+    if (!other_is_free(s))
+        why = "its other connection is still busy with an attempt before";
+    else if (!is_made(s))
+        why = make_anew(s);
+    else if (s->unnamed.len != s->made_unnamed.len || memcmp(buf_cstr(&s->unnamed), buf_cstr(&s->made_unnamed), s->unnamed.len) != 0)
+        why = make_unnamed(s);
+    else
+        move_rebuilt(s, NULL);
     if (why != NULL)
         move_rebuilt(s, why);
-    else
-        backend_talk(s->other, &out, ready, rebuilt);
 }
 
 /* --- the swap --- */
@@ -211,8 +386,9 @@ static void swap(struct session *s)
     struct counts *c = &s->worker->counts;
 
     ENSURE(s->move == MOVE_COLLECTING && s->other != NULL && s->other->stage == BACKEND_READY && s->other->conn.left == 0);
-    backend_end(TAKE(s->server));
+    backend_retire(TAKE(s->server));
     s->server = TAKE(s->other);
+    s->inspect_kept = false;
     s->server->warm = false;
     hold_cool(s); /* it is no longer the other one */
     s->server_lost = false;
@@ -239,7 +415,7 @@ void move_collect(struct session *s)
     atomic_fetch_sub(&s->worker->counts.rebuilt, 1);
     atomic_fetch_add(&s->worker->counts.moving, 1);
     s->move = MOVE_COLLECTING;
-    if (s->server_lost) {
+    if (s->server_lost || s->state->channel_count == 0) { /* nobody to be told of anything */
         swap(s);
         return;
     }

@@ -421,6 +421,8 @@ void pass_server(struct session *s)
     s->came_ready = false;
     if (s->move != MOVE_NONE)
         hold_look(s);
+    else if (s->survey_wanted)
+        move_survey(s);
     if (s->stopped && s->stage == SESSION_LIVE)
         pass_resume(s);
 }

@@ -544,6 +544,6 @@ void session_greet(struct session *s)
     session_say(s, &b);
     if (s->stage == SESSION_GONE)
         return;
-    hold_look(s);
+    hold_live(s);
     pass_resume(s);
 }

@@ -126,12 +126,26 @@ static bool await_question(struct verifiers *v)
     return go_on;
 }
 
+/* A name may lead elsewhere by now. What was known stays where it cannot be looked up. */
+static void resolve_anew(struct door *door)
+{
+    for (int i = 0; i < 2; i++) {
+        struct fault f = {0};
+
+        if (atomic_exchange(&door->sides[i].stale, false) && door_side_resolve(&door->sides[i], &f) != ERR_OK)
+            log_fault(LOG_WARN, door->name, &f);
+    }
+}
+
 static void *work(void *arg)
 {
     struct verifiers *v = arg;
 
-    while (await_question(v))
-        read_anew(v);
+    while (await_question(v)) {
+        resolve_anew(v->door);
+        if (v->file == NULL)
+            read_anew(v);
+    }
     return NULL;
 }
 
@@ -176,8 +190,7 @@ enum known verifiers_find(struct verifiers *v, const char *user, int64_t since_u
 void verifiers_doubt(struct verifiers *v)
 {
     pthread_mutex_lock(&v->lock);
-    if (v->file == NULL)
-        want(v);
+    want(v);
     pthread_mutex_unlock(&v->lock);
 }
 

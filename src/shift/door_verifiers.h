@@ -16,7 +16,7 @@ void verifiers_free(struct door *door);
 /* *ret_text (the caller's to wipe and free): the verifier, the hash, or the password of a userlist. Read anew if what is known was read
  * before `since_us` and does not have the user. LATER: ask again when told. TROUBLE: it cannot be read now. */
 enum known verifiers_find(struct verifiers *v, const char *user, int64_t since_us, char **ret_text);
-/* His password failed: what is known may be old. */
+/* His password failed, or a server was not reached: what is known, of users and of names of hosts, may be old. */
 void verifiers_doubt(struct verifiers *v);
 /* Good for as long as the door's process lives, in every door of the store: for users who are none. */
 const uint8_t *verifiers_secret(const struct verifiers *v);

@@ -16,6 +16,7 @@
 #define MOST_EVENTS 256
 #define TICK_MS 250
 #define ACCEPT_AT_ONCE 64
+#define RETIRED_AT_ONCE 16 /* a tick */
 
 /* --- orders --- */
 
@@ -220,6 +221,8 @@ static void look_at_clocks(struct worker *w)
     w->tick_us = w->now_us;
     listen_again(w, !w->draining);
     cancel_sweep(w);
+    if (!w->holding)
+        backend_end_retired(w, RETIRED_AT_ONCE);
     for (struct session *s = w->sessions; s != NULL; s = next) {
         next = s->next;
         if (s->stage < SESSION_PARKED && w->now_us - s->since_us > DOOR_LOGIN_US)
@@ -270,6 +273,7 @@ static void *work(void *arg)
     while (w->sessions != NULL)
         session_end(w->sessions);
     cancel_sweep(w);
+    backend_end_retired(w, INT32_MAX);
     free_what_ended(w);
     return NULL;
 }

@@ -30,6 +30,12 @@ struct store {
     _Atomic bool *stop;  /* true: end with ERR_INTERRUPTED as soon as possible */
 };
 
+/* The store's own name, whichever way the stream goes: that of a way back is "NAME+back". */
+static inline const char *store_base(const struct store *s)
+{
+    return s->store->back ? s->store->other->name : s->name;
+}
+
 /* Told while something long waits: "waits for the transaction of pid 4711 (pgbench), open for 42 s". "" = no longer. */
 struct store_waits {
     void (*tell)(void *ctx, const char *text);
@@ -234,6 +240,9 @@ struct store_ops {
     /* Tables that both sides have by now and the publication lacks are given an identity and published. While there are tables whose
      * copy has not begun, everything begun before that is waited for: from then on a snapshot and the stream miss nothing of them. */
     enum err (*adopt)(struct store *s, const struct catalog *source, const struct catalog *target, const struct copy_records *records, struct store_waits *w, struct fault *f);
+    /* While the stream's target serves, nothing is copied to it: tables both sides have and no record speaks of count as joined (what their source holds
+     * came from there). Does nothing while it does not serve. */
+    enum err (*adopt_serving)(struct store *s, const struct catalog *source, const struct catalog *target, struct fault *f);
     enum err (*facts)(struct store *s, struct arena *a, struct stream_facts *ret, struct fault *f);
     /* The slot's position, as in facts; needs the source alone. */
     enum err (*confirmed)(struct store *s, struct lsn *ret, struct fault *f);
@@ -443,6 +452,8 @@ struct store_ops {
     /* Tables whose identity went while they were followed (its key or index dropped): their UPDATEs and DELETEs fail on the source. They
      * are given another; *ret: the statements, a line each, in the arena; NULL: none. */
     enum err (*watcher_identity)(struct store_watcher *w, const struct catalog *source, struct arena *a, const char **ret, struct fault *f);
+    /* How many tables both sides have by now that the stream does not carry yet. */
+    enum err (*watcher_unpublished)(struct store_watcher *w, size_t *ret_count, struct fault *f);
     enum err (*watcher_ledger)(struct store_watcher *w, int64_t *ret_count, struct fault *f);
     /* What the stream's source says of authority; and the target's opening, where that source has decided (switch_open_side). */
     enum err (*watcher_authority)(struct store_watcher *w, struct switch_row *ret, struct fault *f);

@@ -227,6 +227,18 @@ static bool schema_pending(const struct verify *v)
     return pending[0] != '\0';
 }
 
+/* The other side serves now: what was found of this one is of before, and a comparison the other way is another engine's. */
+static enum err stand_by(struct verify *v, struct fault *f)
+{
+    stay_rest(v);
+    stay_held(v, "the other side serves");
+    if (v->outcome == NULL)
+        return ERR_OK;
+    TRY(touched_end(v->hand.touched, "the other side serves", f));
+    TRY(v->hand.journal->ops->fact_set(v->hand.journal, v->hand.store->name, VERIFY_OUTCOME, NULL, false, f));
+    return read_outcome(v, f);
+}
+
 static enum err look(struct verify *v, struct fault *f)
 {
     AUTO(arena) *a = arena_new(65536);
@@ -234,6 +246,8 @@ static enum err look(struct verify *v, struct fault *f)
     const char *table;
     enum err err;
 
+    if (!atomic_load(v->hand.leads))
+        return stand_by(v, f);
     TRY(verify_asked(v->hand.journal, v->hand.store->name, a, &r.id, &r.does, &table, f));
     if (schema_pending(v)) {
         stay_held(v, "the schema is waited for");

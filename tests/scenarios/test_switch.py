@@ -94,6 +94,10 @@ def test_there_and_back_under_load(server, migration, source, target):
         for turn in range(4):
             command, serves = ("cutover", "target") if turn % 2 == 0 else ("rollback", "source")
             before = clients.total()
+            if turn == 2:
+                assert pair.leat.run("cutover", "--yes", check=3).json["error"]["why"].count("verify")   # what was compared was of before
+            if command == "cutover":
+                assert pair.leat.run("verify").json["ok"]
             r = pair.leat.run(command, "--yes").json
             assert r["authority"] == serves and r["decided"] and r["epoch"] == turn + 1, r
             assert pair.serving() == [serves]
@@ -123,6 +127,7 @@ def test_through_doors(server, migration, source, target, doors):
         for turn in range(4):
             command, serves = ("cutover", "target") if turn % 2 == 0 else ("rollback", "source")
             before = clients.total()
+            assert pair.leat.run("verify").json["ok"]   # of the way back, too
             r = pair.leat.run(command, "--yes").json
             assert r["authority"] == serves and r["failed"] == 0 and r["moved"] >= 5, r
             wait_for(lambda: clients.total() > before + 200, 60, "writes on the new side", show=pair.leat.logs)

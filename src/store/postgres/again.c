@@ -11,6 +11,7 @@
 #include "store/postgres/again.h"
 
 #include "sql_embedded.h"
+#include "store/postgres/authority.h"
 #include "store/postgres/names.h"
 
 #define LOGGED_LOCK_MS 1000
@@ -53,6 +54,7 @@ enum err pg_store_copy_again(struct store *s, const char *oids, struct arena *a,
     const char *params[] = {s->migration, s->name, oids};
 
     TRY(begin(s, &pg, f));
+    TRY(pg_authority_spare(pg, s, f));
     TRY(settle_ledger(pg, s, oids, f));
     TRY(pg_query(pg, SQL_COPY_AGAIN, 3, params, &r, f));
     TRY(pg_exec(pg, "COMMIT", NULL, f));
@@ -85,6 +87,7 @@ enum err pg_store_forget(struct store *s, struct fault *f)
     const char *params[] = {s->migration, s->name, NULL};
 
     TRY(begin(s, &pg, f));
+    TRY(pg_authority_spare(pg, s, f));
     TRY(recorded(pg, s, true, a, &oids, f));
     params[2] = oids;
     TRY(pg_query(pg, SQL_COPY_AGAIN, 3, params, NULL, f));
@@ -114,6 +117,39 @@ enum err pg_store_spool_record(struct store *s, const char *identity, struct are
     TRY(pg_exec(pg, "COMMIT", NULL, f));
     list(r, a, ret, ret_count);
     return ERR_OK;
+}
+
+/* --- tables that are there already --- */
+
+static enum err take_as_joined(struct pg *pg, const struct store *s, const struct catalog *source, const struct catalog *target, struct fault *f)
+{
+    for (size_t i = 0; i < source->table_count; i++) {
+        const struct table *t = &source->tables[i];
+        AUTO_CHARS *full = mem_format("%s.%s", t->schema, t->name);
+        AUTO_CHARS *oid = mem_format("%u", t->oid);
+        const char *params[] = {s->migration, s->name, oid, full};
+        if (catalog_find(target, t->schema, t->name) != NULL)
+            TRY(pg_query(pg, "INSERT INTO leat.copy (migration, store, table_oid, table_name, attempt, snapshot, ranges, pages, copied, indexed, built, joined)"
+                             " VALUES ($1, $2, $3, $4, 1, '3:3:', 1, 0, true, true, true, '0/1') ON CONFLICT (migration, store, table_oid) DO NOTHING", 4, params, NULL, f));
+    }
+    return ERR_OK;
+}
+
+enum err pg_store_adopt_serving(struct store *s, const struct catalog *source, const struct catalog *target, struct fault *f)
+{
+    AUTO(pg) *pg = NULL;
+    struct fault serves = {0};
+    enum err err;
+
+    TRY(begin(s, &pg, f));
+    err = pg_authority_spare(pg, s, &serves);
+    if (err == ERR_AUTHORITY)
+        TRY(take_as_joined(pg, s, source, target, f));
+    else if (err != ERR_OK)
+        *f = serves;
+    if (err != ERR_OK && err != ERR_AUTHORITY)
+        return err;
+    return pg_exec(pg, "COMMIT", NULL, f);
 }
 
 /* --- rows gone without a word (trap P28) --- */

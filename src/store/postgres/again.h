@@ -7,6 +7,7 @@
 
 MUST_USE enum err pg_store_copy_again(struct store *s, const char *oids, struct arena *a, struct copied_again **ret, size_t *ret_count, struct fault *f);
 MUST_USE enum err pg_store_forget(struct store *s, struct fault *f);
+MUST_USE enum err pg_store_adopt_serving(struct store *s, const struct catalog *source, const struct catalog *target, struct fault *f);
 MUST_USE enum err pg_store_spool_record(struct store *s, const char *identity, struct arena *a, struct copied_again **ret, size_t *ret_count, struct fault *f);
 /* Tables whose rows are in another file than when they were copied, on a source that does not decode TRUNCATE. */
 MUST_USE enum err pg_emptied(struct store *s, struct pg *source, struct pg *target, struct arena *a, const char **ret, struct fault *f);

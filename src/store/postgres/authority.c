@@ -3,14 +3,9 @@
 
 #include <inttypes.h>
 
-static const char *name_of(const struct store *s)
-{
-    return s->store->back ? s->store->other->name : s->name;
-}
-
 enum err pg_authority_read(struct pg *pg, const struct store *s, struct switch_row *ret, struct fault *f)
 {
-    const char *params[] = {s->migration, name_of(s)};
+    const char *params[] = {s->migration, store_base(s)};
     AUTO_RESULT *there = NULL;
     AUTO_RESULT *r = NULL;
 
@@ -28,7 +23,7 @@ enum err pg_authority_act(struct pg *pg, const struct store *s, const char *func
 {
     char e[32];
     char n[32];
-    const char *params[] = {s->migration, name_of(s), e, n};
+    const char *params[] = {s->migration, store_base(s), e, n};
     AUTO_CHARS *sql = mem_format("SELECT leat.%s($1, $2, $3, $4)", function);
     AUTO_RESULT *r = NULL;
 
@@ -42,7 +37,7 @@ enum err pg_authority_act(struct pg *pg, const struct store *s, const char *func
 enum err pg_authority_open(struct pg *pg, const struct store *s, int64_t epoch, bool *ret, struct fault *f)
 {
     char e[32];
-    const char *params[] = {s->migration, name_of(s), e, s->store->back ? "source" : "target"};
+    const char *params[] = {s->migration, store_base(s), e, s->store->back ? "source" : "target"};
     AUTO_RESULT *r = NULL;
 
     snprintf(e, sizeof e, "%" PRId64, epoch);
@@ -60,4 +55,15 @@ enum err pg_authority_confirm(struct pg *pg, const struct store *s, struct switc
         return ERR_OK;
     TRY(pg_authority_act(pg, s, "abort_attempt", ret->epoch, -1, &ignored, f)); /* no attempt has that number: it only writes */
     return pg_authority_read(pg, s, ret, f);
+}
+
+enum err pg_authority_spare(struct pg *pg, const struct store *s, struct fault *f)
+{
+    const char *params[] = {s->migration, store_base(s)};
+    AUTO_RESULT *r = NULL;
+
+    TRY(pg_query(pg, "SELECT open FROM leat.authority WHERE migration = $1 AND store = $2 FOR SHARE", 2, params, &r, f));
+    if (PQntuples(r) == 1 && pg_get_bool(r, 0, 0))
+        return fault_todo(f, ERR_AUTHORITY, "what differs is mended on the other side: `leat verify`", "the side that would be written to serves: what its users wrote is not replaced");
+    return ERR_OK;
 }

@@ -47,9 +47,9 @@ static enum err missing_column(struct store *s, struct arena *a, const struct re
     if (now == NULL && !(c->key && r->identity != IDENTITY_FULL))
         return ERR_OK; /* dropped on both sides since */
     if (now == NULL)
-        return fault_todo(f, ERR_DDL, arena_format(a, "put column %s back on %s, on the target; then `leat resume %s`", pg_quote_ident(a, c->name), target->qualified, s->name),
+        return fault_todo(f, ERR_DDL, arena_format(a, "put column %s back on %s, on the target; then `leat resume %s`", pg_quote_ident(a, c->name), target->qualified, store_base(s)),
                           "%s.%s: rows still to come are told apart by column %s, which the target has no longer", r->schema, r->name, c->name);
-    return fault_todo(f, ERR_DDL, arena_format(a, "ALTER TABLE %s ADD COLUMN %s %s; on the target, then `leat resume %s`", target->qualified, pg_quote_ident(a, c->name), then, s->name),
+    return fault_todo(f, ERR_DDL, arena_format(a, "ALTER TABLE %s ADD COLUMN %s %s; on the target, then `leat resume %s`", target->qualified, pg_quote_ident(a, c->name), then, store_base(s)),
                       "%s.%s has a column %s on the source that the target lacks", r->schema, r->name, c->name);
 }
 
@@ -64,7 +64,7 @@ static enum err check_extra(struct store *s, struct arena *a, const struct relat
         TRY(ask_source(s, a, r, c->name, NULL, &then, &now, f));
         if (now != NULL)
             continue; /* added on both sides since: these rows get its default, as they did there */
-        return fault_todo(f, ERR_DDL, arena_format(a, "ALTER TABLE %s DROP COLUMN %s; on the target, then `leat resume %s`", target->qualified, pg_quote_ident(a, c->name), s->name),
+        return fault_todo(f, ERR_DDL, arena_format(a, "ALTER TABLE %s DROP COLUMN %s; on the target, then `leat resume %s`", target->qualified, pg_quote_ident(a, c->name), store_base(s)),
                           "%s.%s has no column %s on the source any more", r->schema, r->name, c->name);
     }
     return ERR_OK;
@@ -100,11 +100,11 @@ static enum err check_type(struct store *s, struct arena *a, const struct relati
     if (then == NULL || strcmp(then, there->type) == 0)
         return ERR_OK;
     if (now == NULL || strcmp(now, there->type) != 0)
-        return fault_todo(f, ERR_DDL, arena_format(a, "ALTER TABLE %s ALTER COLUMN %s TYPE %s; on the target, then `leat resume %s`", target->qualified, pg_quote_ident(a, c->name), then, s->name),
+        return fault_todo(f, ERR_DDL, arena_format(a, "ALTER TABLE %s ALTER COLUMN %s TYPE %s; on the target, then `leat resume %s`", target->qualified, pg_quote_ident(a, c->name), then, store_base(s)),
                           "%s.%s: column %s is %s on the source and %s on the target", target->schema, target->name, c->name, then, there->type);
     if (same_words(then, now))
         return ERR_OK;
-    return fault_todo(f, ERR_DDL, arena_format(a, "take the change of type back on the target and set `ddl: apply` for this store; then `leat resume %s`", s->name),
+    return fault_todo(f, ERR_DDL, arena_format(a, "take the change of type back on the target and set `ddl: apply` for this store; then `leat resume %s`", store_base(s)),
                       "%s.%s: rows of the time when column %s was %s come with the change to %s, which only the stream's own order can convert", target->schema, target->name, c->name, then, now);
 }
 

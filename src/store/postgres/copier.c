@@ -14,6 +14,7 @@
 
 #include "sql_embedded.h"
 #include "store/postgres/holder.h"
+#include "store/postgres/authority.h"
 #include "store/postgres/names.h"
 #include "store/postgres/pg.h"
 #include "store/postgres/raw_copy.h"
@@ -166,7 +167,6 @@ static enum err unless_gone(enum err err, struct fault *f)
 
 static enum err begin_marked(struct store_copier *c, const char *lane, struct fault *f)
 {
-    ENSURE(!c->store->store->back); /* what it would empty may be the side that serves */
     struct arena *a = c->arena;
     char stream[NAME_SIZE];
     AUTO_RESULT *r = NULL;
@@ -178,7 +178,7 @@ static enum err begin_marked(struct store_copier *c, const char *lane, struct fa
                  pg_quote_literal(a, stream), pg_quote_literal(a, lane), pg_quote_literal(a, c->store->migration), pg_quote_literal(a, c->store->name), c->store->token));
     if (strcmp(PQcmdTuples(r), "1") != 0)
         return fault_set(f, ERR_FENCED_OUT, "token %" PRId64 " is no longer the target's", c->store->token);
-    return ERR_OK;
+    return pg_authority_spare(c->target, c->store, f);
 }
 
 static enum err write_record(struct store_copier *c, const struct table *t, const struct copy_record *r, struct fault *f)

@@ -47,7 +47,7 @@ static int64_t number(const struct value *v)
 
 bool pg_store_switch_note(const struct store *s, const struct change *c, struct switch_note *ret)
 {
-    const char *base = s->store->back ? s->store->other->name : s->name;
+    const char *base = store_base(s);
 
     if (is_row_of(c, "mark") && is_text(column(c, "migration"), s->migration) && is_text(column(c, "store"), s->name)) {
         *ret = (struct switch_note){.mark = number(column(c, "attempt"))};

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "store/postgres/authority.h"
 #include "store/postgres/lane_internal.h"
 
 static void add_value(struct buf *b, struct arena *a, const char *text)
@@ -197,6 +198,7 @@ static enum err mend_all(struct store_lane *l, const char *const *statements, si
     l->open = true;
     TRY(lane_send_mark(l, LSN_ZERO, f));
     TRY(lane_land(l, f));
+    TRY(pg_authority_spare(l->pg, l->store, f));
     for (size_t i = 0; i < count; i++)
         TRY(mend_one(l, statements[i], a, &ret_why[i], f));
     return lane_commit_at(l, LSN_ZERO, true, f);

@@ -6,7 +6,7 @@
 
 static const char *named(const struct store *s, const char *prefix, const char *suffix, char name[NAME_SIZE])
 {
-    snprintf(name, NAME_SIZE, "%s_%s_%s%s", prefix, s->migration, s->store->back ? s->store->other->name : s->name, suffix);
+    snprintf(name, NAME_SIZE, "%s_%s_%s%s", prefix, s->migration, store_base(s), suffix);
     for (char *p = name; *p != '\0'; p++)
         if (*p == '-')
             *p = '_';

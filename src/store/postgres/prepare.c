@@ -149,7 +149,7 @@ static enum err read_serves(const struct store *s, struct stream_facts *ret, str
     AUTO_RESULT *there = NULL;
     AUTO_RESULT *r = NULL;
     char position[LSN_TEXT_SIZE];
-    const char *params[] = {s->migration, s->store->back ? s->store->other->name : s->name, lsn_text(lsn_max(ret->applied, ret->confirmed), position)};
+    const char *params[] = {s->migration, store_base(s), lsn_text(lsn_max(ret->applied, ret->confirmed), position)};
 
     ret->serves = !s->store->back;
     TRY(pg_connect(s->store->source, SIDE_SOURCE, "facts", &pg, f));

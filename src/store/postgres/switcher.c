@@ -16,14 +16,16 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "base/world.h"
 #include "sql_embedded.h"
 #include "store/postgres/authority.h"
 #include "store/postgres/fence.h"
 #include "store/postgres/names.h"
 #include "store/postgres/pg.h"
+#include "store/postgres/watcher.h"
 
-#define SEQUENCE_MARGIN 1000
 #define LONG_TRANSACTION_S 5.0
+#define LOCK_WAIT_MS ((int64_t)400)
 
 struct store_switch {
     struct store *store;
@@ -72,7 +74,7 @@ enum err pg_switch_open(struct store *s, struct store_switch **ret, struct fault
     enum err err;
 
     w->store = s;
-    w->base = s->store->back ? s->store->other->name : s->name;
+    w->base = store_base(s);
     w->arena = arena_new(16384);
     err = connect_all(w, f);
     if (err != ERR_OK) {
@@ -192,6 +194,25 @@ static enum err look_at_locks(struct store_switch *w, struct obstacles *o, struc
     return look_at_new_fences(w, list, count, o, f);
 }
 
+/* Each stream carries every table that is switched: what is not published on the way back could not be taken back. */
+static enum err look_at_published(struct store_switch *w, enum store_side on, struct obstacles *o, struct fault *f)
+{
+    const struct config_store *c = w->store->store;
+    struct store from = *w->store;
+    char publication[NAME_SIZE];
+    const char *params[1];
+    AUTO_RESULT *r = NULL;
+
+    from.store = on == STORE_SOURCE ? c : c->other;
+    from.name = from.store->name;
+    params[0] = name_publication(&from, publication);
+    TRY(pg_query(on == STORE_SOURCE ? w->beside : w->there, SQL_SWITCH_UNPUBLISHED, 1, params, &r, f));
+    for (int i = 0; i < PQntuples(r); i++)
+        if (config_chooses(c, PQgetvalue(r, i, 0), PQgetvalue(r, i, 1)))
+            add(o, "unpublished", true, arena_format(o->arena, "%s.%s is not carried by the stream %s yet: it is taken up within some seconds where both sides have it", PQgetvalue(r, i, 0), PQgetvalue(r, i, 1), from.name));
+    return ERR_OK;
+}
+
 /* A standby that nothing waits for may be promoted without the decision, and then takes writes beside the other side. */
 static enum err look_at_standbys(struct pg *pg, const char *side, struct obstacles *o, struct fault *f)
 {
@@ -200,7 +221,7 @@ static enum err look_at_standbys(struct pg *pg, const char *side, struct obstacl
     TRY(pg_exec(pg, "SELECT pg_catalog.count(*), pg_catalog.count(*) FILTER (WHERE sync_state IN ('sync', 'quorum')) FROM pg_catalog.pg_stat_replication r"
                     " WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_replication_slots s WHERE s.active_pid = r.pid AND s.slot_type = 'logical')", &r, f));
     if (pg_get_int(r, 0, 0) > 0 && pg_get_int(r, 0, 1) == 0)
-        add(o, "standby", false, arena_format(o->arena, "the %s has %s standby(s), none of them synchronous: suspend automatic failover while you switch, or make one synchronous", side, PQgetvalue(r, 0, 0)));
+        add(o, "standby", false, arena_format(o->arena, "the %s has %s standby(s), none of them synchronous: suspend automatic failover while you switch and say so with --no-failover, or make one synchronous", side, PQgetvalue(r, 0, 0)));
     return ERR_OK;
 }
 
@@ -259,6 +280,8 @@ enum err pg_switch_obstacles(struct store_switch *w, struct arena *a, struct swi
     TRY(look_at_locks(w, &o, f));
     TRY(look_at_subscriptions(w, w->beside, "old side", &o, f));
     TRY(look_at_subscriptions(w, w->there, "new side", &o, f));
+    TRY(look_at_published(w, STORE_SOURCE, &o, f));
+    TRY(look_at_published(w, STORE_TARGET, &o, f));
     TRY(look_at_standbys(w->beside, "old side", &o, f));
     TRY(look_at_standbys(w->there, "new side", &o, f));
     *ret = o.list;
@@ -301,18 +324,36 @@ static enum err lock_all(struct store_switch *w, struct fault *f)
     return pg_exec(w->deciding, buf_cstr(&sql), NULL, f);
 }
 
-enum err pg_switch_lock(struct store_switch *w, int64_t deadline_ms, struct fault *f)
+/* One try waits less than any server's deadlock_timeout: a writer that holds what we want and wants what we hold goes on, and we begin again. */
+static enum err lock_once(struct store_switch *w, int64_t wait_ms, int64_t deadline_ms, struct fault *f)
 {
-    enum err err;
+    enum err err = begin(w->deciding, wait_ms, &w->locks, f);
 
-    arena_reset(w->arena);
-    TRY(pg_fence_list(w->beside, w->store, w->arena, &w->locked, &w->locked_count, f));
-    err = begin(w->deciding, deadline_ms, &w->locks, f);
     if (err == ERR_OK)
         err = lock_all(w, f);
+    if (err == ERR_OK)
+        err = pg_execf(w->deciding, NULL, f, "SET LOCAL statement_timeout = %" PRId64 "; SET LOCAL idle_in_transaction_session_timeout = %" PRId64, deadline_ms, deadline_ms);
     if (err != ERR_OK)
         end(w->deciding, &w->locks);
     return err;
+}
+
+enum err pg_switch_lock(struct store_switch *w, int64_t deadline_ms, struct fault *f)
+{
+    int64_t until = world_mono_us() + deadline_ms * 1000;
+
+    arena_reset(w->arena);
+    TRY(pg_fence_list(w->beside, w->store, w->arena, &w->locked, &w->locked_count, f));
+    for (;;) {
+        struct fault why = {0};
+        int64_t left_ms = (until - world_mono_us()) / 1000;
+        enum err err = lock_once(w, left_ms > LOCK_WAIT_MS ? LOCK_WAIT_MS : left_ms > 1 ? left_ms : 1, deadline_ms, &why);
+
+        if (err != ERR_BUSY || world_mono_us() >= until) {
+            *f = why;
+            return err;
+        }
+    }
 }
 
 /* --- marks --- */
@@ -340,7 +381,7 @@ enum err pg_switch_came(struct store_switch *w, enum store_side on, int64_t mark
     AUTO_RESULT *r = NULL;
 
     snprintf(number, sizeof number, "%" PRId64, mark);
-    TRY(pg_query(on == STORE_SOURCE ? w->there : w->beside, "SELECT 1 FROM leat.round WHERE migration = $1 AND store = $2 AND mark >= $3", 3, params, &r, f));
+    TRY(pg_query(on == STORE_SOURCE ? w->there : w->beside, "SELECT 1 FROM leat.round WHERE migration = $1 AND store = $2 AND mark = $3", 3, params, &r, f));
     *ret = PQntuples(r) == 1;
     return ERR_OK;
 }
@@ -373,14 +414,10 @@ static int64_t beyond(const PGresult *r, int row)
     int64_t last = pg_get_int(r, row, 2);
     int64_t increment = pg_get_int(r, row, 3);
     int64_t cache = pg_get_int(r, row, 4);
-    int64_t step;
-    int64_t next;
 
     if (pg_get_bool(r, row, 7))
         return last;
-    if (__builtin_mul_overflow(increment, cache > SEQUENCE_MARGIN ? cache : SEQUENCE_MARGIN, &step) || __builtin_add_overflow(last, step, &next))
-        return increment > 0 ? pg_get_int(r, row, 6) : pg_get_int(r, row, 5);
-    return next > pg_get_int(r, row, 6) ? pg_get_int(r, row, 6) : next < pg_get_int(r, row, 5) ? pg_get_int(r, row, 5) : next;
+    return pg_sequence_ahead(last, increment, cache, pg_get_int(r, row, 5), pg_get_int(r, row, 6));
 }
 
 /* One statement; only while this side's row says that it does not serve. */
@@ -456,6 +493,27 @@ enum err pg_switch_prepare_open(struct store_switch *w, int64_t epoch, int64_t d
     return err;
 }
 
+static void note_warning(void *ctx, const PGresult *r)
+{
+    const char *severity = PQresultErrorField(r, PG_DIAG_SEVERITY_NONLOCALIZED);
+
+    if (severity != NULL && strcmp(severity, "WARNING") == 0)
+        *(bool *)ctx = true;
+}
+
+/* A COMMIT that was cancelled while it waited for its standby says so by a warning only: it is done here, and not there. */
+static enum err commit_decision(struct pg *pg, struct fault *f)
+{
+    bool warned = false;
+    PQnoticeReceiver before = PQsetNoticeReceiver(pg->conn, note_warning, &warned);
+    enum err err = pg_exec(pg, "SET LOCAL statement_timeout = 0; COMMIT", NULL, f);
+
+    (void)PQsetNoticeReceiver(pg->conn, before, NULL);
+    if (err == ERR_OK && warned)
+        return fault_set(f, ERR_SOURCE_LOST, "the decision is committed, and its standby may not have it");
+    return err;
+}
+
 /* An error of the COMMIT itself leaves it open what became of it. */
 enum err pg_switch_decide(struct store_switch *w, int64_t epoch, int64_t attempt, bool *ret, struct fault *f)
 {
@@ -468,7 +526,7 @@ enum err pg_switch_decide(struct store_switch *w, int64_t epoch, int64_t attempt
         end(w->deciding, &w->locks);
         return err;
     }
-    err = pg_exec(w->deciding, "COMMIT", NULL, f);
+    err = commit_decision(w->deciding, f);
     w->locks = false;
     return err;
 }

@@ -120,20 +120,28 @@ enum err pg_watcher_trim(struct store_watcher *w, struct fault *f)
 
 /* --- sequences --- */
 
-static int64_t ahead(int64_t last, int64_t increment, int64_t cache, int64_t min, int64_t max)
+/* False: it would leave the sequence's range. */
+static bool advance(int64_t last, int64_t increment, int64_t times, int64_t min, int64_t max, int64_t *ret)
 {
     int64_t step;
+
+    return !__builtin_mul_overflow(increment, times, &step) && !__builtin_add_overflow(last, step, ret) && *ret >= min && *ret <= max;
+}
+
+/* A margin that does not fit would use the sequence up: then only what sessions may hold cached is passed over, and of that what there is. */
+int64_t pg_sequence_ahead(int64_t last, int64_t increment, int64_t cache, int64_t min, int64_t max)
+{
     int64_t next;
 
-    if (__builtin_mul_overflow(increment, cache > SEQUENCE_MARGIN ? cache : SEQUENCE_MARGIN, &step) || __builtin_add_overflow(last, step, &next))
-        return increment > 0 ? max : min;
-    return next > max ? max : next < min ? min : next;
+    if (advance(last, increment, cache > SEQUENCE_MARGIN ? cache : SEQUENCE_MARGIN, min, max, &next) || advance(last, increment, cache - 1, min, max, &next))
+        return next;
+    return last;
 }
 
 static void add_sequence(struct buf *list, const PGresult *r, int row)
 {
     int64_t increment = pg_get_int(r, row, 3);
-    int64_t value = ahead(pg_get_int(r, row, 2), increment, pg_get_int(r, row, 4), pg_get_int(r, row, 5), pg_get_int(r, row, 6));
+    int64_t value = pg_sequence_ahead(pg_get_int(r, row, 2), increment, pg_get_int(r, row, 4), pg_get_int(r, row, 5), pg_get_int(r, row, 6));
     AUTO(arena) *a = arena_new(1024);
 
     buf_addf(list, "%s(%s,%s,%" PRId64 "::pg_catalog.int8,%" PRId64 "::pg_catalog.int8)", list->len > 0 ? "," : "", pg_quote_literal(a, pg_get(r, row, 0)), pg_quote_literal(a, pg_get(r, row, 1)), value, increment);
@@ -266,6 +274,33 @@ enum err pg_watcher_identity(struct store_watcher *w, const struct catalog *sour
         buf_addf(&text, "%s%s", i > 0 ? "\n" : "", given[i].give);
     if (count > 0)
         *ret = arena_strdup(a, buf_cstr(&text));
+    return ERR_OK;
+}
+
+static enum err is_on_target(struct store_watcher *w, const char *schema, const char *name, bool *ret, struct fault *f)
+{
+    const char *params[] = {schema, name};
+    AUTO_RESULT *r = NULL;
+
+    TRY(pg_query(w->target, "SELECT 1 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = $2 AND c.relkind = 'r'", 2, params, &r, f));
+    *ret = PQntuples(r) == 1;
+    return ERR_OK;
+}
+
+enum err pg_watcher_unpublished(struct store_watcher *w, size_t *ret_count, struct fault *f)
+{
+    char publication[NAME_SIZE];
+    const char *params[] = {name_publication(w->store, publication)};
+    AUTO_RESULT *r = NULL;
+
+    *ret_count = 0;
+    TRY(pg_query(w->source, SQL_SWITCH_UNPUBLISHED, 1, params, &r, f));
+    for (int i = 0; i < PQntuples(r); i++) {
+        bool there = false;
+        if (config_chooses(w->store->store, PQgetvalue(r, i, 0), PQgetvalue(r, i, 1)))
+            TRY(is_on_target(w, PQgetvalue(r, i, 0), PQgetvalue(r, i, 1), &there, f));
+        *ret_count += there;
+    }
     return ERR_OK;
 }
 
