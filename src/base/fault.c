@@ -62,6 +62,32 @@ bool text_tidy(char *text)
     return any;
 }
 
+static bool ends_word(char c)
+{
+    return !(c >= 'a' && c <= 'z') && !(c >= 'A' && c <= 'Z') && !(c >= '0' && c <= '9') && c != '_' && c != '-';
+}
+
+static bool is_side(const char *text, const char *at)
+{
+    if (strncmp(at, "source", 6) != 0 && strncmp(at, "target", 6) != 0)
+        return false;
+    if (at == text)
+        return at[6] == ':';
+    return at - text >= 4 && strncmp(at - 4, "the ", 4) == 0 && (at - text == 4 || ends_word(at[-5])) && ends_word(at[6]);
+}
+
+void text_turn_sides(char *text)
+{
+    bool quoted = false;
+
+    for (char *p = text; *p != '\0'; p++) {
+        if (*p == '\'' && (quoted || p == text || ends_word(p[-1])))
+            quoted = !quoted;
+        else if (!quoted && is_side(text, p))
+            memcpy(p, *p == 's' ? "target" : "source", 6); /* as long as one another */
+    }
+}
+
 __attribute__((format(printf, 4, 0))) static void fault_record(struct fault *f, enum err code, const char *todo,
                                                                const char *fmt, va_list args)
 {

@@ -53,6 +53,9 @@ const char *fault_text(const struct fault *f, char *buf, size_t size);
 void fault_clear(struct fault *f);
 /* Whatever is no UTF-8 becomes '?': text of a server that was cut in the middle of a character, or never was any. In place. True: something did. */
 bool text_tidy(char *text);
+/* "the source" and "the target", and either before a colon at the beginning, exchanged; not within quotes. In place; done twice it is as it was. A way
+ * back speaks of its stream's ends, and those are the store's the other way round. */
+void text_turn_sides(char *text);
 
 #define TRY(expr)                                                                                                      \
     do {                                                                                                               \

@@ -11,6 +11,7 @@
 #include "cli/cli.h"
 #include "cli/draw.h"
 #include "cli/gates.h"
+#include "cli/serving.h"
 #include "cli/view.h"
 #include "pilot/pilot.h"
 #include "pilot/status.h"
@@ -39,21 +40,12 @@ static void set_absent(json_t *o, const char *key, json_t *value)
         json_decref(value);
 }
 
-static json_t *fault_json(const char *state_dir, const char *store, bool alive)
+static json_t *store_json(const struct cli *c, const struct config_store *store)
 {
-    struct fault why;
-
-    pilot_store_fault(state_dir, store, &why);
-    if (alive || why.code == ERR_OK || why.code == ERR_INTERRUPTED)
-        return json_null();
-    return json_pack("{s:s, s:s, s:s, s:s}", "code", err_info(why.code)->code, "what", why.what, "why", why.why, "todo", why.todo);
-}
-
-static json_t *store_json(const struct cli *c, const char *name)
-{
+    const char *name = store->name;
     bool alive;
     json_t *o = pilot_store_status(c->state_dir, name, &alive);
-    json_t *fault = fault_json(c->state_dir, name, alive);
+    json_t *fault = serving_fault(c->state_dir, name, alive);
 
     if (o == NULL)
         o = json_object();
@@ -70,7 +62,7 @@ static json_t *store_json(const struct cli *c, const char *name)
     set_absent(o, "following", json_false());
     set_absent(o, "verified", json_null());
     gates_date(json_object_get(o, "verified"));
-    json_object_set_new(o, "sessions", json_pack("{s:n, s:n}", "bypassing", "unmovable"));
+    serving_add(c, store, o);
     return o;
 }
 
@@ -117,6 +109,14 @@ static void add_running_next(struct buf *next, const json_t *stores)
     buf_adds(next, "leat status --watch\n");
 }
 
+static void add_todo(struct buf *next, const json_t *store, const json_t *fault, const char *whose)
+{
+    const char *todo = json_string_value(json_object_get(fault, "todo"));
+
+    if (todo != NULL && todo[0] != '\0')
+        buf_addf(next, "%s%s: %s\n", json_string_value(json_object_get(store, "name")), whose, todo);
+}
+
 static void add_next(struct buf *next, const json_t *stores, bool running)
 {
     size_t i;
@@ -124,10 +124,8 @@ static void add_next(struct buf *next, const json_t *stores, bool running)
 
     json_array_foreach(stores, i, s)
     {
-        const char *todo = json_string_value(json_object_get(json_object_get(s, "fault"), "todo"));
-
-        if (todo != NULL && todo[0] != '\0')
-            buf_addf(next, "%s: %s\n", json_string_value(json_object_get(s, "name")), todo);
+        add_todo(next, s, json_object_get(s, "fault"), "");
+        add_todo(next, s, json_object_get(json_object_get(s, "way_back"), "fault"), ", its way back");
     }
     if (!any(stores, "phase") && next->len == 0)
         buf_adds(next, "leat doctor\nleat plan\nleat run\n");
@@ -147,7 +145,7 @@ static json_t *collect(const struct cli *c, struct buf *next)
     bool running;
 
     for (size_t i = 0; i < c->config->store_count; i++) {
-        json_t *s = store_json(c, c->config->stores[i].name);
+        json_t *s = store_json(c, &c->config->stores[i]);
 
         least = rank(phase_of(s)) < least ? rank(phase_of(s)) : least;
         gates_of(c, s, gates);
@@ -229,6 +227,7 @@ static void print_text(const struct cli *c, struct view *v, const json_t *o, con
     buf_addf(&text, "migration %s, phase %s%s\n\n", c->config->migration, json_string_value(json_object_get(o, "phase")),
              json_is_true(json_object_get(o, "running")) ? "" : ", not running");
     view_draw(v, c->config, c->state_dir, &text, width, height - 8 - 3 * (int)c->config->store_count, color);
+    serving_lines(json_object_get(o, "stores"), &text);
     add_faults(o, &text);
     add_gate_lines(c, o, &text);
     add_next_lines(next, &text);

@@ -2,6 +2,7 @@
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -17,6 +18,21 @@ static const char *phase_name(enum engine_phase phase)
     static const char *const names[] = {"build", "copy", "join", "constraints", "follow"};
 
     return names[phase];
+}
+
+/* Words for people name the store's own sides; a way back's ends are those the other way round. */
+static bool is_back(const char *store)
+{
+    return strchr(store, '+') != NULL; /* no store's name has one */
+}
+
+static void turn(const char *store, struct fault *f)
+{
+    if (!is_back(store))
+        return;
+    text_turn_sides(f->what);
+    text_turn_sides(f->why);
+    text_turn_sides(f->todo);
 }
 
 static void write_file(const char *path, json_t *o)
@@ -138,7 +154,10 @@ static json_t *trouble_json(const struct engine *e)
     (void)log_last_fault(&why, &at_us);
     if (world_wall_us() - at_us > TROUBLE_SHOWN_US)
         return json_null();
-    return json_pack("{s:I, s:s, s:s, s:s}", "at_us", (json_int_t)at_us, "code", err_info(why.code)->code, "what", why.what[0] != '\0' ? why.what : err_info(why.code)->text, "why", why.why);
+    if (why.what[0] == '\0')
+        snprintf(why.what, sizeof why.what, "%s", err_info(why.code)->text);
+    turn(e->config_store->name, &why);
+    return json_pack("{s:I, s:s, s:s, s:s}", "at_us", (json_int_t)at_us, "code", err_info(why.code)->code, "what", why.what, "why", why.why);
 }
 
 void engine_write_status(struct engine *e)
@@ -146,6 +165,7 @@ void engine_write_status(struct engine *e)
     AUTO_CHARS *path = mem_format("%s/run/%s.json", e->state_dir, e->config_store->name);
     char text[256];
     char pending[1024] = "";
+    char waits_for[sizeof e->waits_for];
     json_t *o;
 
     snprintf(text, sizeof text, "%s", e->doing);
@@ -153,11 +173,17 @@ void engine_write_status(struct engine *e)
         finish_doing(e->finish, text, sizeof text);
     if (e->ddl != NULL)
         ddl_pending(e->ddl, pending, sizeof pending);
+    snprintf(waits_for, sizeof waits_for, "%s", e->waits_for);
     text_tidy(text);
     text_tidy(pending);
-    text_tidy(e->waits_for);
+    text_tidy(waits_for);
+    if (e->config_store->back) {
+        text_turn_sides(text);
+        text_turn_sides(pending);
+        text_turn_sides(waits_for);
+    }
     o = json_pack("{s:i, s:s, s:i, s:I, s:s, s:s, s:s, s:s, s:I, s:b, s:I, s:I, s:s}", "format_version", 1, "store", e->config_store->name, "pid", (int)getpid(), "at_us",
-                  (json_int_t)world_wall_us(), "phase", phase_name(e->phase), "doing", text, "waits_for", e->waits_for, "authority", e->authority.there && !e->authority.names_source ? "target" : "source", "epoch", (json_int_t)e->authority.epoch, "following",
+                  (json_int_t)world_wall_us(), "phase", phase_name(e->phase), "doing", text, "waits_for", waits_for, "authority", e->authority.there && !e->authority.names_source ? "target" : "source", "epoch", (json_int_t)e->authority.epoch, "following",
                   (int)e->following, "started_us", (json_int_t)e->started_us, "rss_bytes", (json_int_t)rss_bytes(), "ddl_pending", pending);
     if (o == NULL)
         return;
@@ -176,9 +202,14 @@ void engine_write_fault(const char *state_dir, const char *store, const struct f
 {
     AUTO_CHARS *path = mem_format("%s/run/%s.fault", state_dir, store);
     const struct err_info *info = err_info(f->code);
-    json_t *o = json_pack("{s:s, s:s, s:s, s:s}", "code", info->code, "what", f->what[0] != '\0' ? f->what : info->text, "why", f->why[0] != '\0' ? f->why : info->text, "todo",
-                          f->todo[0] != '\0' ? f->todo : info->remedy);
+    struct fault said = *f;
+    json_t *o;
 
+    snprintf(said.what, sizeof said.what, "%s", f->what[0] != '\0' ? f->what : info->text);
+    snprintf(said.why, sizeof said.why, "%s", f->why[0] != '\0' ? f->why : info->text);
+    snprintf(said.todo, sizeof said.todo, "%s", f->todo[0] != '\0' ? f->todo : info->remedy);
+    turn(store, &said);
+    o = json_pack("{s:s, s:s, s:s, s:s}", "code", info->code, "what", said.what, "why", said.why, "todo", said.todo);
     if (o != NULL)
         write_file(path, o);
 }
@@ -194,6 +225,7 @@ void engine_take_fault(struct engine *e)
         e->before_us = (int64_t)st.st_mtim.tv_sec * 1000000;
         e->before.code = fault_set(&e->before, err_by_code(code), "%s", json_string_value(json_object_get(o, "why")));
         snprintf(e->before.what, sizeof e->before.what, "%s", json_string_value(json_object_get(o, "what")));
+        turn(e->config_store->name, &e->before); /* as it was before it was written */
     }
     json_decref(o);
     (void)unlink(path);

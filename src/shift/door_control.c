@@ -143,19 +143,25 @@ static void *ask_authority(void *arg)
     uint64_t one = 1;
 
     x->why[0] = '\0';
-    x->got = x->view_known ? authority_settle(c->authority, x->old, x->epoch, x->attempt, &x->got_epoch, x->why) : authority_view(c->authority, &x->got_epoch, x->why);
+    x->got_epoch = 0;
+    x->serves = x->looks && authority_serves(c->authority, x->old, &x->got_epoch);
+    if (x->looks && !x->serves)
+        x->got = authority_view(c->authority, &x->got_epoch, x->why);
+    else if (!x->looks)
+        x->got = x->view_known ? authority_settle(c->authority, x->old, x->epoch, x->attempt, &x->got_epoch, x->why) : authority_view(c->authority, &x->got_epoch, x->why);
     atomic_store(&x->state, SETTLER_DONE);
     (void)!write(c->door->kick_fd, &one, sizeof one);
     return NULL;
 }
 
-static void begin_asking(struct control *c)
+static void begin_asking(struct control *c, bool looks)
 {
     struct settler *x = &c->settler;
 
     c->settle_us = world_mono_us() + SETTLE_EVERY_US;
     x->old = (enum side)atomic_load(&c->door->side);
     x->view_known = c->view_known;
+    x->looks = looks;
     x->epoch = c->epoch;
     x->attempt = c->attempt;
     atomic_store(&x->state, SETTLER_WORKS);
@@ -174,6 +180,11 @@ static void act_on_answer(struct control *c)
     log_line(LOG_INFO, c->door->name, "serves the %s at epoch %lld", side_name(c->settled_to), (long long)x->got_epoch);
 }
 
+static bool may_look(const struct control *c)
+{
+    return c->phase == PHASE_NONE && c->pending == DO_NOTHING;
+}
+
 /* An answer that comes when a release has overtaken it counts for nothing. */
 static void settle(struct control *c)
 {
@@ -182,11 +193,26 @@ static void settle(struct control *c)
     if (atomic_load(&x->state) == SETTLER_DONE) {
         pthread_join(x->thread, NULL);
         atomic_store(&x->state, SETTLER_IDLE);
-        if (c->phase == PHASE_SETTLING)
+        if (x->looks && may_look(c) && (int)x->old == atomic_load(&c->door->side))
+            control_looked(c);
+        else if (!x->looks && c->phase == PHASE_SETTLING)
             act_on_answer(c);
     }
-    if (c->phase == PHASE_SETTLING && atomic_load(&x->state) == SETTLER_IDLE && world_mono_us() >= c->settle_us)
-        begin_asking(c);
+    if (atomic_load(&x->state) != SETTLER_IDLE)
+        return;
+    if (c->phase == PHASE_SETTLING && world_mono_us() >= c->settle_us)
+        begin_asking(c, false);
+    else if (may_look(c) && world_mono_us() >= c->look_us)
+        begin_asking(c, true);
+}
+
+/* Another is about to ask; a look is a query or two. */
+static void end_look(struct control *c)
+{
+    if (atomic_load(&c->settler.state) == SETTLER_IDLE || !c->settler.looks)
+        return;
+    pthread_join(c->settler.thread, NULL);
+    atomic_store(&c->settler.state, SETTLER_IDLE);
 }
 
 /* --- what is under way --- */
@@ -337,6 +363,7 @@ static json_t *do_hold(struct control *c, int peer, const json_t *request)
     enum side old = (enum side)atomic_load(&c->door->side);
     const json_t *wait = json_object_get(request, "wait");
 
+    end_look(c);
     if (c->phase != PHASE_NONE || atomic_load(&c->settler.state) != SETTLER_IDLE)
         return control_no("an attempt is under way here already");
     c->epoch = number(request, "epoch", -1);
@@ -591,8 +618,6 @@ bool control_turn(struct door *door, int ms)
     check_pending(c);
     control_pass_cancels(c);
     settle(c);
-    if (c->phase == PHASE_NONE && c->pending == DO_NOTHING && atomic_load(&c->settler.state) == SETTLER_IDLE) /* else its sessions are the settler's */
-        control_look(c);
     if (c->phase == PHASE_FOLLOWING)
         control_follow(c);
     if (world_mono_us() >= c->status_us) {

@@ -14,12 +14,14 @@ struct control_peer {
     struct buf in;
 };
 
-/* Settling asks servers that may not answer: a thread of its own does. */
+/* Servers that may not answer are asked by a thread of its own: in settling, and whether ours still serves. */
 struct settler {
     pthread_t thread;
     _Atomic int state; /* enum settler_state */
     enum side old;
     bool view_known;
+    bool looks;   /* only whether `old` serves; who does is asked where it does not */
+    bool serves;
     int64_t epoch, attempt;
     enum settled got;
     int64_t got_epoch;
@@ -48,7 +50,6 @@ struct control {
     int64_t preparing, prepared_us; /* while a warm is under way: how many, and when that changed last */
     int64_t before_moved, before_lost; /* the counts, before this release */
     enum side settled_to;
-    struct settler settler;
     struct follow {         /* PHASE_FOLLOWING: to a side that serves already */
         enum side side;
         int64_t epoch;
@@ -56,6 +57,7 @@ struct control {
         bool may_rebuild;
         bool rebuilding;
     } follow;
+    struct settler settler;
     char settling_why[128];
     char trouble[256];      /* why it could not be settled yet */
 };
@@ -74,8 +76,9 @@ bool control_all_carried_out(const struct door *door);
 void control_release(struct control *c, enum side side, int64_t epoch);
 
 /* --- door_follow.c --- */
-/* While nothing is under way: whether the side it forwards to still serves; a step on the way to the other one. */
-void control_look(struct control *c);
+/* The settler has looked while nothing was under way. */
+void control_looked(struct control *c);
+/* A step on the way to the other side. */
 void control_follow(struct control *c);
 
 /* --- door_handover.c --- */

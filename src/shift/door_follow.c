@@ -31,25 +31,18 @@ static void begin(struct control *c, enum side side, int64_t epoch)
         control_order(c->door, &warm);
 }
 
-void control_look(struct control *c)
+void control_looked(struct control *c)
 {
-    int64_t now = world_mono_us();
-    enum side side = (enum side)atomic_load(&c->door->side);
-    int64_t epoch = 0;
-    enum settled got;
+    const struct settler *x = &c->settler;
+    enum side other = x->old == SIDE_SOURCE ? SIDE_TARGET : SIDE_SOURCE;
 
-    if (now < c->look_us)
+    c->look_us = world_mono_us() + (x->serves || x->got != SETTLED_NOT ? LOOK_US : LOOK_AGAIN_US);
+    if (x->got_epoch <= atomic_load(&c->door->epoch))
         return;
-    c->look_us = now + LOOK_US;
-    if (authority_serves(c->authority, side, &epoch)) {
-        if (epoch > atomic_load(&c->door->epoch))
-            atomic_store(&c->door->epoch, epoch); /* there and back without us, or armed only now */
-        return;
-    }
-    got = authority_view(c->authority, &epoch, c->trouble);
-    c->look_us = world_mono_us() + (got == SETTLED_NOT ? LOOK_AGAIN_US : LOOK_US);
-    if (got == (side == SIDE_SOURCE ? SETTLED_TARGET : SETTLED_SOURCE) && epoch > atomic_load(&c->door->epoch))
-        begin(c, side == SIDE_SOURCE ? SIDE_TARGET : SIDE_SOURCE, epoch);
+    if (x->serves)
+        atomic_store(&c->door->epoch, x->got_epoch); /* there and back without us, or armed only now */
+    else if (x->got == (other == SIDE_SOURCE ? SETTLED_SOURCE : SETTLED_TARGET))
+        begin(c, other, x->got_epoch);
 }
 
 static bool begin_rebuild(struct control *c)

@@ -40,7 +40,7 @@ void control_write_status(struct control *c)
     const char *name = c->door->name_now[0] != '\0' ? c->door->name_now : c->door->name;
     AUTO_CHARS *path = mem_format("%s/run/%s.json", c->door->state_dir, name);
     AUTO_CHARS *fresh = mem_format("%s.new", path);
-    json_t *o = control_status(c, false);
+    json_t *o = control_status(c, c->phase == PHASE_NONE); /* workers have other things to do while clients wait */
 
     json_object_set_new(o, "at_us", json_integer(world_wall_us()));
     json_object_set_new(o, "store", json_string(c->door->store->name));

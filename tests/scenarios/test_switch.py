@@ -143,3 +143,31 @@ def test_through_doors(server, migration, source, target, doors):
     with pair.old.conn("shop") as conn:
         assert clients.check(conn) == []
     pair.equal()
+
+
+@pytest.mark.limit(240)
+def test_status_says_who_serves_and_shows_the_way_back(server, migration):
+    pair = Pair(server, migration, 15, 15, extra="gates:\n  rehearsals: 0\n  pause: 5s\n", doors=1)
+    pair.start()
+    store = pair.leat.status("shop")
+    assert store["way_back"] is None and store["authority"] == "source", store
+    pair.leat.run("rehearse", "--yes")
+    pair.ready()
+    client = psycopg2.connect(pair.door_dsns()[0], application_name="stays")
+    client.autocommit = True
+    client.cursor().execute("create temp table mine (id int)")
+    pair.leat.run("rehearse", "--yes", check=False)   # its sessions are looked at
+    store = pair.leat.wait_status(lambda s: s["stores"][0]["sessions"]["unmovable"] == 1, 30, "the session that cannot move")["stores"][0]
+    door, back = store["doors"][0], store["way_back"]
+    assert (door["address"], door["running"], door["clients"], door["side"]) == (f"127.0.0.1:{pair.doors[0]}", True, 1, "source"), door
+    assert (back["running"], back["following"], back["ledger"], back["fault"], back["ddl_pending"]) == (True, True, 0, None, ""), back
+    assert back["lag_seconds"] is not None and back["lag_bytes"] is not None
+    text = pair.leat.run("status", output="text").out
+    assert "shop: the source serves (epoch 0)" in text and "stays (app@127.0.0.1" in text and "the way back, for then is followed" in text, text
+    client.close()
+    wait_for(lambda: pair.leat.run("cutover", "--yes", check=False).status == 0, 60, "the cutover", show=pair.leat.logs)
+    wait_for(lambda: "shop: the target serves (epoch 1)\n  the way back is followed" in pair.leat.run("status", output="text").out, 30, "status to say so")
+    pair.new.sql("create table note (id int primary key)", db="shop")
+    said = pair.leat.wait_status(lambda s: s["stores"][0]["way_back"]["ddl_pending"], 60, "the way back to name the table")["stores"][0]["way_back"]["ddl_pending"]
+    assert "on the source" in said and "on the target, then" not in said, said
+    assert said in pair.leat.run("status", output="text").out

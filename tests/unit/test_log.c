@@ -96,9 +96,21 @@ static void what_is_no_text_is_marked(void **state)
     assert_string_equal(f.why + sizeof f.why - 3, "\xa9?");
 }
 
+static void sides_are_turned_where_they_are_meant(void **state)
+{
+    char text[] = "source: the source's log; ALTER TABLE the_source, x.source; COMMENT ON TABLE t IS 'of the target'; on the target, then other-the target";
+    char first[] = "the target";
+
+    (void)state;
+    text_turn_sides(text);
+    assert_string_equal(text, "target: the target's log; ALTER TABLE the_source, x.source; COMMENT ON TABLE t IS 'of the target'; on the source, then other-the target");
+    text_turn_sides(first);
+    assert_string_equal(first, "the source");
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(stays_bounded), cmocka_unit_test(what_is_no_text_is_marked)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(stays_bounded), cmocka_unit_test(what_is_no_text_is_marked), cmocka_unit_test(sides_are_turned_where_they_are_meant)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
