@@ -155,6 +155,8 @@ static enum err make(struct door *door, struct fault *f)
 static enum err work(struct door *door, struct fault *f)
 {
     TRY(make(door, f));
+    for (int i = 0; i < door->worker_count; i++)
+        TRY(worker_init(&door->workers[i], f));
     TRY(verifiers_start(door, f));
     for (int i = 0; i < door->worker_count; i++)
         TRY(worker_start(&door->workers[i], f));

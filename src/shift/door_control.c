@@ -23,7 +23,8 @@
 #define LINE_MOST (64 << 10)
 #define SETTLE_EVERY_US 250000
 #define STATUS_EVERY_US 500000
-#define PREPARE_US 1000000 /* a warm waits so long for sessions that come to no boundary */
+#define PREPARE_US 500000 /* a warm waits so long while no session comes to a boundary */
+#define WARM_LOOK_US 20000
 #define NAMED_MOST 100 /* clients in an answer */
 #define DEADLINE_MS 10000 /* of a request that names none */
 
@@ -232,12 +233,25 @@ static void succeed(struct control *c, json_t *answer)
     c->pending = DO_NOTHING;
 }
 
+/* Sessions are made anew beforehand while that goes on; one that comes to no boundary is not waited for. */
+static bool still_prepares(struct control *c)
+{
+    int64_t now = world_mono_us();
+    int64_t left = DOOR_SUM(c->door, preparing);
+
+    if (left != c->preparing) {
+        c->preparing = left;
+        c->prepared_us = now;
+    }
+    return left > 0 && now - c->prepared_us < PREPARE_US;
+}
+
 static void check_warm(struct control *c, bool late)
 {
     struct door *door = c->door;
     json_t *failed;
 
-    if (!late && (DOOR_SUM(door, warming) > 0 || (DOOR_SUM(door, preparing) > 0 && world_mono_us() - c->asked_us < PREPARE_US)))
+    if (!late && (DOOR_SUM(door, warming) > 0 || still_prepares(c)))
         return;
     failed = control_list(door, LIST_COLD);
     succeed(c, json_pack("{s:b, s:I, s:o}", "ok", (int)(!late && json_array_size(failed) == 0), "warm", (json_int_t)DOOR_SUM(door, warm), "failed", failed));
@@ -338,6 +352,7 @@ static json_t *do_warm(struct control *c, int peer, const json_t *request)
     if (door_types_load(c->door, &f) != ERR_OK)
         return control_no(f.why);
     begin(c, peer, DO_WARM, request);
+    c->preparing = -1;
     control_order(c->door, &order);
     return NULL;
 }
@@ -562,8 +577,8 @@ static int64_t next_deadline(const struct control *c)
 {
     int64_t next = c->status_us;
 
-    if (c->pending == DO_WARM && c->asked_us + PREPARE_US < next)
-        next = c->asked_us + PREPARE_US < world_mono_us() ? world_mono_us() + 20000 : c->asked_us + PREPARE_US;
+    if (c->pending == DO_WARM && world_mono_us() + WARM_LOOK_US < next)
+        next = world_mono_us() + WARM_LOOK_US;
     if (c->pending != DO_NOTHING && c->pending != DO_RELEASE && c->deadline_us < next)
         next = c->deadline_us;
     if (c->phase >= PHASE_HOLDING && c->phase <= PHASE_REBUILT && c->hold_deadline_us < next)

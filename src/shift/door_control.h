@@ -47,6 +47,7 @@ struct control {
     int64_t settle_us;      /* when to try next */
     int64_t look_us;        /* when to look next whether its side still serves */
     int64_t status_us;
+    int64_t preparing, prepared_us; /* while a warm is under way: how many, and when that changed last */
     int64_t before_moved, before_lost; /* the counts, before this release */
     enum side settled_to;
     struct follow {         /* PHASE_FOLLOWING: to a side that serves already */

@@ -36,7 +36,10 @@ void hold_look(struct session *s)
     if (s->server->talk.ready_left > 0 || s->server->conn.left > 0 || s->server->conn.kept.len > 0 || s->client.left > 0)
         return;
     s->move = MOVE_INSPECTING;
-    move_inspect(s);
+    if (move_is_known(s))
+        hold_inspected(s, NULL);
+    else
+        move_inspect(s);
 }
 
 static void terminate(struct session *s)

@@ -184,6 +184,7 @@ struct session {
     bool other_used;       /* `other` is not as it was when it was opened */
     bool survey_wanted;    /* at its next boundary: inspected, and made anew beforehand */
     bool preparing;        /* counted: that is wanted, or under way */
+    bool unchanged;        /* nothing was passed on from its client since it was asked what it is, and it could move */
     bool inspect_kept;     /* its server has the question prepared */
     struct sockaddr_storage peer;
     char why[160];         /* why its move failed, or cannot be */
@@ -317,6 +318,8 @@ bool door_tls_names_us(const SSL *tls);
 char *door_path(const struct door *door, const char *path);
 
 /* --- door_worker.c --- */
+/* All of them before any thread that could give one an order. */
+MUST_USE enum err worker_init(struct worker *w, struct fault *f);
 MUST_USE enum err worker_start(struct worker *w, struct fault *f);
 void worker_join(struct worker *w);
 /* Takes the order, which came from mem_alloc. From any thread. */
@@ -426,6 +429,11 @@ void move_forget(struct session *s);
 /* Looks, where it stands at a boundary, whether it could move; if so, it is made anew on `other` beforehand, so that while it is held
  * there is only to be seen that it is still what it was. */
 void move_survey(struct session *s);
+/* It need not be asked again: it was made anew, and nothing was passed on since. */
+static inline bool move_is_known(const struct session *s)
+{
+    return s->unchanged && s->made != NULL;
+}
 void move_want_survey(struct session *s);
 void move_prepare(struct session *s); /* `other` may be ready */
 void move_forget_question(struct session *s); /* what was left prepared in it for asking again */

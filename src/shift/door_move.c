@@ -73,6 +73,8 @@ static void inspected(struct session *s, struct backend *b)
     move_forget(s);
     s->arena = arena_new(STATE_CHUNK);
     why = judge(s, b);
+    if (why != NULL)
+        s->unchanged = false;
     if (s->move == MOVE_INSPECTING) {
         if (s->other == NULL || s->other->talk.ready_left == 0)
             move_prepared(s); /* it is too late for what was wanted beforehand; what is under way ends */
@@ -98,6 +100,7 @@ void move_inspect(struct session *s)
     else
         inspect_keep(&out, (const char *const *)s->notes.customs, s->notes.custom_count, true);
     s->inspect_kept = true;
+    s->unchanged = true; /* from the question on */
     if (s->unnamed.len > 0) {
         begin = pgwire_begin(&out, 'D');
         buf_add(&out, "S", 2);
@@ -334,7 +337,10 @@ void move_rebuild(struct session *s)
 {
     const char *why = NULL;
 
-    ENSURE(s->state != NULL);
+    if (s->state == NULL) { /* it was not asked again */
+        move_rebuilt(s, move_is_known(s) && other_is_free(s) ? NULL : "its connection on the other side was lost while it was held");
+        return;
+    }
     s->rebuild_wanted = s->preparing && !other_is_free(s);
     if (s->rebuild_wanted)
         return; /* what was begun beforehand ends first */
@@ -389,6 +395,7 @@ static void swap(struct session *s)
     backend_retire(TAKE(s->server));
     s->server = TAKE(s->other);
     s->inspect_kept = false;
+    s->unchanged = false;
     s->server->warm = false;
     hold_cool(s); /* it is no longer the other one */
     s->server_lost = false;
@@ -415,7 +422,7 @@ void move_collect(struct session *s)
     atomic_fetch_sub(&s->worker->counts.rebuilt, 1);
     atomic_fetch_add(&s->worker->counts.moving, 1);
     s->move = MOVE_COLLECTING;
-    if (s->server_lost || s->state->channel_count == 0) { /* nobody to be told of anything */
+    if (s->server_lost || (s->state != NULL ? s->state : s->made)->channel_count == 0) { /* nobody to be told of anything */
         swap(s);
         return;
     }

@@ -246,6 +246,8 @@ static void handle_client(struct session *s, char *p, size_t n)
     s->stopped = verdict == STOP;
     if (done < n || s->client.kept.len > 0)
         conn_keep(&s->client, p + done, n - done);
+    if (done > 0)
+        s->unchanged = false;
     if (s->move == MOVE_EXCUSED && done > 0)
         s->move = MOVE_AWAITED; /* it did something: it may be movable at its next boundary */
     atomic_fetch_add_explicit(&s->worker->counts.bytes_in, (int64_t)done, memory_order_relaxed);

@@ -280,7 +280,7 @@ static void *work(void *arg)
 
 /* --- its life --- */
 
-enum err worker_start(struct worker *w, struct fault *f)
+enum err worker_init(struct worker *w, struct fault *f)
 {
     struct epoll_event e = {.events = EPOLLIN, .data.ptr = &w->wake_fd};
 
@@ -293,6 +293,11 @@ enum err worker_start(struct worker *w, struct fault *f)
     w->now_us = world_mono_us();
     if (w->epoll_fd < 0 || w->wake_fd < 0 || epoll_ctl(w->epoll_fd, EPOLL_CTL_ADD, w->wake_fd, &e) != 0)
         return fault_set(f, ERR_SYSTEM, "cannot make a loop: %s", strerror(errno));
+    return ERR_OK;
+}
+
+enum err worker_start(struct worker *w, struct fault *f)
+{
     listen_again(w, true);
     if (pthread_create(&w->thread, NULL, work, w) != 0)
         return fault_set(f, ERR_SYSTEM, "cannot start a thread");

@@ -2,6 +2,7 @@
 
 Each of these was seen to lose rows, or to hurt clients, in a review of the first switch.
 """
+import contextlib
 import json
 import os
 import signal
@@ -62,7 +63,7 @@ def test_a_table_made_while_it_is_written_to(server, migration):
     n, stop = [0], threading.Event()
 
     def write():
-        with pair.new.conn("shop", user="app", autocommit=True) as conn, conn.cursor() as c:
+        with contextlib.closing(pair.new.conn("shop", user="app", autocommit=True)) as conn, conn.cursor() as c:   # a transaction each
             while not stop.is_set():
                 c.execute("insert into note values (%s, 'acknowledged')", (n[0] + 1,))
                 n[0] += 1
