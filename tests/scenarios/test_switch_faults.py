@@ -3,6 +3,7 @@
 The switch stops itself at the step named (LEAT_HALT_AT); then the victim is ended, and the switch goes on, if it is not the victim itself. The
 table is printed by `make check`'s log of this file (build/check), one line a case.
 """
+import json
 import os
 import signal
 import subprocess
@@ -16,12 +17,16 @@ from wait import wait_for
 BEFORE = ("gate", "hold", "lock", "mark", "check", "drain", "rebuild", "decide")   # from each of these on, the old side may serve in the end
 AFTER = ("open", "release")                                             # from here on the new one does
 STEPS = BEFORE + AFTER
-VICTIMS = ("switch", "engine", "back", "pilot", "source", "target")
+VICTIMS = ("switch", "engine", "back", "pilot", "source", "target", "door")
 
 
 def stopped(pid):
     with open(f"/proc/{pid}/stat", encoding="ascii") as f:
         return f.read().rsplit(")", 1)[1].split()[0] == "T"
+
+
+def door_pid(pair):
+    return json.loads((pair.leat.state / "run" / "shop.door.0.json").read_text())["pid"]
 
 
 def hurt(pair, process, victim):
@@ -31,6 +36,8 @@ def hurt(pair, process, victim):
     elif victim in ("engine", "back"):
         name = "shop+back" if victim == "back" else "shop"
         os.kill(pair.leat_pid(name), signal.SIGKILL)
+    elif victim == "door":
+        os.kill(door_pid(pair), signal.SIGKILL)
     elif victim == "pilot":
         pair.leat.kill9("pilot")
     else:
@@ -78,9 +85,9 @@ def try_case(pair, step, victim):
 
 
 def go_through(server, migration, victim, steps):
-    pair = Pair(server, migration, 15, 15, extra="gates:\n  rehearsals: 0\n  pause: 5s\n")
+    pair = Pair(server, migration, 15, 15, extra="gates:\n  rehearsals: 0\n  pause: 5s\n", doors=1 if victim == "door" else 0)
     pair.start()
-    with Clients(pair.direct, count=2, pause=0.005) as clients:
+    with Clients(pair.door_dsns() or pair.direct, count=2, pause=0.005, doors_die=True) as clients:
         pair.leat.run("rehearse", "--yes")
         for step in steps:
             pair.ready()

@@ -278,10 +278,10 @@ enum err pg_switch_obstacles(struct store_switch *w, struct arena *a, struct swi
     TRY(look_at_sessions(w, w->beside, &o, f));
     TRY(look_at_sessions(w, w->there, &o, f));
     TRY(look_at_locks(w, &o, f));
-    TRY(look_at_published(w, STORE_SOURCE, &o, f));
-    TRY(look_at_published(w, STORE_TARGET, &o, f));
     TRY(look_at_subscriptions(w, w->beside, "old side", &o, f));
     TRY(look_at_subscriptions(w, w->there, "new side", &o, f));
+    TRY(look_at_published(w, STORE_SOURCE, &o, f));
+    TRY(look_at_published(w, STORE_TARGET, &o, f));
     TRY(look_at_standbys(w->beside, "old side", &o, f));
     TRY(look_at_standbys(w->there, "new side", &o, f));
     *ret = o.list;
