@@ -25,6 +25,13 @@ def write_through(dsn):
         return False
 
 
+def goes_on(process):
+    """Whether it has ended; tried again, it stops there again."""
+    if process.poll() is None and stopped(process.pid):
+        os.kill(process.pid, signal.SIGCONT)
+    return process.poll() is not None
+
+
 def gates_open(pair):
     pair.leat.wait_status(lambda s: all(g["ok"] for g in s["gates"]), 60, "all gates to be open")
 
@@ -45,8 +52,8 @@ def test_a_door_that_came_anew_before_the_decision(server, migration):
     first = json.loads(status.read_text())["pid"]
     os.kill(first, signal.SIGKILL)
     wait_for(lambda: (s := json.loads(status.read_text()))["pid"] != first and s["phase"] == "serving", 30, "another door to serve", show=pair.leat.logs)
-    os.kill(process.pid, signal.SIGCONT)
-    process.communicate(timeout=120)
+    wait_for(lambda: goes_on(process), 100, "the switch to end", show=pair.leat.logs)
+    process.communicate()
     one_side(pair)
     wait_for(lambda: write_through(pair.door_dsns()[0]), 15, "the door to forward to the side that serves", show=pair.leat.logs)
 
@@ -100,3 +107,26 @@ def test_a_subscription_passes_the_fence(server, migration):
     pair.new.sql(f"create subscription feed2 connection '{third.dsn('shop')}' publication feed with (copy_data = false)", db="shop")   # where it serves it stands in the way of going back
     refused = pair.leat.run("rollback", "--yes", check=False)
     assert refused.status == 3 and "subscription feed2" in refused.json["error"]["why"], refused.json
+
+
+@pytest.mark.limit(240)
+def test_a_fence_made_while_the_authority_goes(server, migration):
+    """It waits for its table's lock; when it has it, the side serves no longer: the fence stands as the row says then."""
+    pair = Pair(server, migration, 15, 15, extra=GATES)
+    pair.start()
+    pair.leat.run("rehearse", "--yes")
+    pair.ready()
+    for side in (pair.new, pair.old):
+        side.sql("create table note (id int primary key)", db="shop")
+    fence = "select tgenabled from pg_trigger where tgname ~ '^leat_fence' and tgrelid = 'note'::regclass"
+    with pair.old.conn("shop") as conn, conn.cursor() as c:
+        c.execute("lock table note in share mode")
+        process = subprocess.Popen(pair.leat.command("rehearse", "--yes"), cwd=pair.leat.folder, env=pair.leat.env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        wait_for(lambda: pair.new.sql(fence, db="shop"), 60, "the target's fence", show=pair.leat.logs)   # the source's comes next
+        wait_for(lambda: pair.old.sql("select 1 from pg_stat_activity where application_name = 'leat: fence' and query ~ 'CREATE TRIGGER'", db="shop"), 30, "the source's to wait")
+        assert pair.old.one("select leat.decide(migration, store, epoch, attempt) from leat.authority", db="shop") is True
+        conn.rollback()
+    wait_for(lambda: pair.old.sql(fence, db="shop"), 60, "the source's fence", show=pair.leat.logs)
+    assert pair.old.one(fence, db="shop") == "A"
+    process.communicate(timeout=120)
+    assert one_side(pair) == "target"
