@@ -41,7 +41,7 @@ def test_wrong_usage_is_64_and_says_what_was_meant():
                         (["run", "--until", "nonsense"], "config-missing")):
         done = leat(*args, cwd="/")
         assert done.returncode in (64, 1) and words in done.stderr, done.stderr
-    assert leat("rehearse", cwd="/").returncode == 64
+    assert leat("assess", cwd="/").returncode == 64
     answer = json.loads(leat("statsu", "--output", "json", cwd="/").stdout)
     assert answer["error"]["code"] == "usage" and answer["ok"] is False
 
