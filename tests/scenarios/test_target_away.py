@@ -167,7 +167,7 @@ def test_a_slot_that_sends_again_what_was_kept(server, migration):
         sender = wait_for(lambda: scene.old.sql("select pid from pg_stat_replication where application_name = 'leat: forward stream'"), 30, "a walsender")[0][0]
         os.kill(sender, signal.SIGSTOP)
         try:
-            wait_for(lambda: "backlog.applied" in events(scene), 30, "the backlog to be left", show=scene.leat.logs)
+            wait_for(lambda: "backlog.applied" in events(scene), 50, "the backlog to be left", show=scene.leat.logs)
         finally:
             os.kill(sender, signal.SIGCONT)
         scene.load.wait_commits(100)
