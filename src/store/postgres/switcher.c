@@ -29,7 +29,6 @@
 
 struct store_switch {
     struct store *store;
-    const char *base;    /* the store's own name, whichever way we go */
     struct pg *deciding;
     struct pg *beside;
     struct pg *opening;
@@ -74,7 +73,6 @@ enum err pg_switch_open(struct store *s, struct store_switch **ret, struct fault
     enum err err;
 
     w->store = s;
-    w->base = store_base(s);
     w->arena = arena_new(16384);
     err = connect_all(w, f);
     if (err != ERR_OK) {
@@ -439,7 +437,7 @@ static enum err set_sequences(struct store_switch *w, const PGresult *r, struct 
                     " JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = w.name AND c.relkind = 'S'"
                     " WHERE coalesce(CASE WHEN w.cycle THEN true WHEN w.step > 0 THEN w.value > pg_catalog.pg_sequence_last_value(c.oid)"
                     " ELSE w.value < pg_catalog.pg_sequence_last_value(c.oid) END, true)",
-                    pg_quote_literal(a, w->store->migration), pg_quote_literal(a, w->base), buf_cstr(&list));
+                    pg_quote_literal(a, w->store->migration), pg_quote_literal(a, store_base(w->store)), buf_cstr(&list));
 }
 
 static enum err bring_sequences(struct store_switch *w, struct fault *f)
