@@ -84,7 +84,18 @@ CREATE TABLE IF NOT EXISTS leat.authority (
     side text NOT NULL DEFAULT 'source' CHECK (side IN ('source', 'target')),
     attempt bigint NOT NULL DEFAULT 0,
     open boolean NOT NULL,
+    source_server text,
+    target_server text,
+    forced bigint,
     PRIMARY KEY (migration, store));
+-- Of a leat that recorded no servers. ALTER TABLE would lock it, even where there is nothing to add.
+DO $leat$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_catalog.pg_attribute WHERE attrelid = 'leat.authority'::pg_catalog.regclass AND attname = 'forced') THEN
+        ALTER TABLE leat.authority ADD COLUMN source_server text, ADD COLUMN target_server text, ADD COLUMN forced bigint;
+    END IF;
+END
+$leat$;
 CREATE TABLE IF NOT EXISTS leat.turn (
     migration text NOT NULL,
     store text NOT NULL,

@@ -145,6 +145,13 @@ struct switch_row {
     bool open;           /* its fence */
 };
 
+/* What settling found: no attempt that was under way can be decided any more. */
+struct switch_settled {
+    bool source_serves;  /* the store's source, or its target */
+    int64_t epoch;
+    bool opened;         /* a decision was found, and carried out */
+};
+
 /* What stands in the way of a switch. In the arena. */
 struct switch_obstacle {
     const char *what;    /* "prepared-transaction", "long-transaction", "role-shared", "locks", "recovery" */
@@ -313,8 +320,12 @@ struct store_ops {
     enum err (*switch_open)(struct store *s, struct store_switch **ret, struct fault *f);
     void (*switch_close)(struct store_switch *w);
     enum err (*switch_rows)(struct store_switch *w, struct switch_row *ret_old, struct switch_row *ret_new, struct fault *f);
-    /* The old side's row, after a synchronous commit of our own there: only so may a decision that was read be acted upon. */
-    enum err (*switch_confirm)(struct store_switch *w, struct switch_row *ret_old, struct fault *f);
+    /* An attempt begins: its number, and which servers both sides are now, on which timeline, stand in both rows, on their standbys, too. ERR_SWITCH_HELD_UP: a row
+     * is another by now, or a side failed over since the gate before. */
+    enum err (*switch_gate)(struct store_switch *w, int64_t epoch, int64_t *ret_attempt, struct fault *f);
+    /* Whoever does not know what became of an attempt (SETTLE of spec/README.md): what is open on either side is rolled back, what was decided is
+     * opened, what was not can be no more. An error: nobody can tell yet. */
+    enum err (*switch_settle)(struct store_switch *w, struct switch_settled *ret, struct fault *f);
     enum err (*switch_obstacles)(struct store_switch *w, struct arena *a, struct switch_obstacle **ret, size_t *ret_count, struct fault *f);
     /* Every relation of the old side locked against writers, in one transaction of the deciding session; ERR_BUSY: not within the deadline, or a
      * relation came in between. The server ends it when we say nothing for deadline_ms. */
@@ -327,14 +338,12 @@ struct store_ops {
      * old one's. */
     enum err (*switch_check)(struct store_switch *w, struct fault *f);
     /* The new side opened as epoch, in a transaction left open: it is committed by switch_open_side, or rolled back. */
-    enum err (*switch_prepare_open)(struct store_switch *w, int64_t epoch, int64_t deadline_ms, struct fault *f);
-    /* In the locking transaction: row and fences of the old side, and COMMIT. *ret false: somebody aborted the attempt (rolled back). A transient
-     * error: not known; read the rows. */
+    enum err (*switch_prepare_open)(struct store_switch *w, int64_t epoch, int64_t attempt, int64_t deadline_ms, struct fault *f);
+    /* In the locking transaction: row and fences of the old side, and COMMIT. *ret false: the attempt is over, or the side failed over (rolled
+     * back). An error: not known; switch_settle tells. */
     enum err (*switch_decide)(struct store_switch *w, int64_t epoch, int64_t attempt, bool *ret, struct fault *f);
-    /* Once the decision is known: the new side serves. Safe to be done again; *ret false: it is at another epoch. */
-    enum err (*switch_open_side)(struct store_switch *w, int64_t epoch, bool *ret, struct fault *f);
-    /* The attempt can no longer be decided; *ret false: it was, or another began. */
-    enum err (*switch_abort)(struct store_switch *w, int64_t epoch, int64_t attempt, bool *ret, struct fault *f);
+    /* Once the decision is known: the new side serves. Safe to be done again; *ret false: it is at another epoch, or another attempt. */
+    enum err (*switch_open_side)(struct store_switch *w, int64_t epoch, int64_t attempt, bool *ret, struct fault *f);
 
     /* --- stream --- */
     enum err (*stream_open)(struct store *s, struct lsn from, struct store_stream **ret, struct fault *f);
@@ -455,9 +464,9 @@ struct store_ops {
     /* How many tables both sides have by now that the stream does not carry yet. */
     enum err (*watcher_unpublished)(struct store_watcher *w, size_t *ret_count, struct fault *f);
     enum err (*watcher_ledger)(struct store_watcher *w, int64_t *ret_count, struct fault *f);
-    /* What the stream's source says of authority; and the target's opening, where that source has decided (switch_open_side). */
+    /* What the stream's source says of authority; and settling, as switch_settle, where that source has decided and nobody carries it out. */
     enum err (*watcher_authority)(struct store_watcher *w, struct switch_row *ret, struct fault *f);
-    enum err (*watcher_open_target)(struct store_watcher *w, int64_t epoch, bool *ret, struct fault *f);
+    enum err (*watcher_settle)(struct store_watcher *w, struct switch_settled *ret, struct fault *f);
     /* Fences that stand otherwise than their side's row says are set right, under that row. The outputs: which tables', in the arena, whatever is
      * returned; NULL: none. ERR_BUSY: one is in use, try again. */
     enum err (*watcher_fences)(struct store_watcher *w, struct arena *a, const char **ret_source, const char **ret_target, struct fault *f);
