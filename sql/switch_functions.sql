@@ -9,6 +9,8 @@
 --   leat.abort_attempt()  an attempt ends on the side that serves: from then on it cannot be decided
 --   leat.annul_attempt()  the other side failed over: what it may have decided before can no longer be opened here ...
 --   leat.take_over()      ... and only after that does abort_attempt's like count there, on its new timeline
+--   leat.force_open()     the other side is lost for good: this one serves, whatever that one says
+--   leat.leave()          the other side serves since then: this one, which is back, no longer does
 CREATE OR REPLACE FUNCTION leat.fence() RETURNS trigger LANGUAGE plpgsql AS $leat$
 BEGIN
     RAISE EXCEPTION 'leat: %.% takes no writes on this side', TG_TABLE_SCHEMA, TG_TABLE_NAME
@@ -149,6 +151,45 @@ BEGIN
     RETURN stands;
 END
 $leat$;
+
+CREATE OR REPLACE FUNCTION leat.force_open(of_migration text, of_store text, of_epoch bigint, of_attempt bigint) RETURNS boolean
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $leat$
+DECLARE
+    a leat.authority;
+BEGIN
+    PERFORM set_config('synchronous_commit', 'on', true), set_config('lock_timeout', '4s', true);
+    SELECT x.* INTO a FROM leat.authority x WHERE x.migration = of_migration AND x.store = of_store FOR UPDATE;
+    IF a.epoch IS NULL OR a.epoch <> of_epoch OR a.attempt <> of_attempt OR a.open OR a.side = a.here THEN
+        RETURN false;
+    END IF;
+    PERFORM leat.fence_set(a.fence, 'DISABLE');
+    UPDATE leat.authority x SET epoch = of_epoch + 1, side = x.here, attempt = of_attempt + 1, open = true WHERE x.migration = of_migration AND x.store = of_store;
+    INSERT INTO leat.turn (migration, store, epoch, serves) VALUES (of_migration, of_store, of_epoch + 1, true);
+    RETURN true;
+END
+$leat$;
+
+-- What it took in beyond the other side is on this side alone: every table is to be compared before the authority may come back.
+CREATE OR REPLACE FUNCTION leat.leave(of_migration text, of_store text, of_epoch bigint, of_attempt bigint, serving_epoch bigint, stream_here text) RETURNS boolean
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $leat$
+DECLARE
+    a leat.authority;
+BEGIN
+    PERFORM set_config('synchronous_commit', 'on', true), set_config('lock_timeout', '4s', true);
+    SELECT x.* INTO a FROM leat.authority x WHERE x.migration = of_migration AND x.store = of_store FOR UPDATE;
+    IF a.epoch IS NULL OR a.epoch <> of_epoch OR a.attempt <> of_attempt OR NOT a.open OR a.side <> a.here OR serving_epoch <= of_epoch THEN
+        RETURN false;
+    END IF;
+    UPDATE leat.authority x SET epoch = serving_epoch, side = CASE x.here WHEN 'source' THEN 'target' ELSE 'source' END, open = false
+        WHERE x.migration = of_migration AND x.store = of_store;
+    PERFORM leat.fence_set(a.fence, 'ENABLE ALWAYS');
+    INSERT INTO leat.turn (migration, store, epoch, serves) VALUES (of_migration, of_store, serving_epoch, false);
+    INSERT INTO leat.ledger (migration, store, position, table_name, kind, why)
+        SELECT of_migration, stream_here, pg_current_wal_lsn(), c.table_name, 'left-behind', 'this side was left by --force: what was written here and had not reached the other side is here alone'
+        FROM leat.copy c WHERE c.migration = of_migration AND c.store = stream_here ORDER BY c.table_name;
+    RETURN true;
+END
+$leat$;
 REVOKE ALL ON FUNCTION leat.fence() FROM PUBLIC;
 REVOKE ALL ON FUNCTION leat.fence_set(text, text) FROM PUBLIC;
 REVOKE ALL ON FUNCTION leat.server() FROM PUBLIC;
@@ -157,4 +198,6 @@ REVOKE ALL ON FUNCTION leat.decide(text, text, bigint, bigint) FROM PUBLIC;
 REVOKE ALL ON FUNCTION leat.open_side(text, text, bigint, text, bigint) FROM PUBLIC;
 REVOKE ALL ON FUNCTION leat.abort_attempt(text, text, bigint, bigint) FROM PUBLIC;
 REVOKE ALL ON FUNCTION leat.annul_attempt(text, text, bigint, bigint, text) FROM PUBLIC;
-REVOKE ALL ON FUNCTION leat.take_over(text, text, bigint, bigint, text) FROM PUBLIC
+REVOKE ALL ON FUNCTION leat.take_over(text, text, bigint, bigint, text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION leat.force_open(text, text, bigint, bigint) FROM PUBLIC;
+REVOKE ALL ON FUNCTION leat.leave(text, text, bigint, bigint, bigint, text) FROM PUBLIC

@@ -152,6 +152,14 @@ struct switch_settled {
     bool opened;         /* a decision was found, and carried out */
 };
 
+/* The side a stream leads to, looked at alone: its source does not answer. */
+struct force_view {
+    bool serves;         /* it does already */
+    int64_t epoch;
+    int64_t attempt;
+    const char *applied; /* all the source committed before this is there; NULL: nothing is known. In the arena */
+};
+
 /* What stands in the way of a switch. In the arena. */
 struct switch_obstacle {
     const char *what;    /* "prepared-transaction", "long-transaction", "role-shared", "locks", "recovery" */
@@ -262,8 +270,10 @@ struct store_ops {
     /* Source oids (as above; NULL: none) of tables that were unlogged when they were copied and are logged now. What they are on the
      * target is logged when it returns: a crash there would empty them. */
     enum err (*logged_since)(struct store *s, struct arena *a, const char **ret, struct fault *f);
-    /* The same for every table; and no position of any stream, nor the spool, is known on the target any more. */
-    enum err (*forget)(struct store *s, struct fault *f);
+    /* No position of any stream, nor the spool, is known on the target any more, and it is barred no longer. The same for every table, of a store whose
+     * source serves; where the target serves, or of a way back, copies count. *ret_gap: what the source took in before a slot made from here on
+     * will be missing on the target; every table stands in the ledger for it, until it was compared. */
+    enum err (*forget)(struct store *s, bool *ret_gap, struct fault *f);
     /* A spool was made: its identity is recorded, and every table that has not joined is to be copied again (what the lost spool
      * held of it cannot be had again): one durable transaction. */
     enum err (*spool_record)(struct store *s, const char *identity, struct arena *a, struct copied_again **ret, size_t *ret_count, struct fault *f);
@@ -344,6 +354,13 @@ struct store_ops {
     enum err (*switch_decide)(struct store_switch *w, int64_t epoch, int64_t attempt, bool *ret, struct fault *f);
     /* Once the decision is known: the new side serves. Safe to be done again; *ret false: it is at another epoch, or another attempt. */
     enum err (*switch_open_side)(struct store_switch *w, int64_t epoch, int64_t attempt, bool *ret, struct fault *f);
+
+    /* The stream's source is lost for good: its target is looked at; and opened, as the epoch after its row's, with the stream barred there first. ERR_BUSY: its row
+     * changed since it was looked at. */
+    enum err (*force_look)(struct store *s, struct arena *a, struct force_view *ret, struct fault *f);
+    enum err (*force_open)(struct store *s, const struct force_view *v, struct fault *f);
+    /* Both sides answer: one that was left so, and says that it serves, no longer does. *ret_left: that was so. */
+    enum err (*outvote)(struct store *s, bool *ret_left, struct fault *f);
 
     /* --- stream --- */
     enum err (*stream_open)(struct store *s, struct lsn from, struct store_stream **ret, struct fault *f);

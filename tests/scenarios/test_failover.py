@@ -143,3 +143,54 @@ def test_a_decision_the_standby_never_had_is_annulled(server, migration, killed)
     failing.one_serves("source")
     assert failing.rows() == [(0, "source", True), (0, "source", False)]
     assert write_through(failing.pair.door_dsns()[0])
+
+
+# ---- a side is lost for good -------------------------------------------------------------------------------------
+
+def lose(pair, side):
+    pair.side(side).kill9()
+
+
+def forced_event(pair):
+    return [e["body"] for e in pair.leat.run("events").events if e.get("kind") == "switch.forced"]
+
+
+@pytest.mark.limit(300)
+def test_the_source_lost_for_good_and_back(server, migration):
+    """--force opens the target; the source comes back with what had not reached it: fenced out, forwarded to by nobody, and mended by verify and repair."""
+    pair = Pair(server, migration, 15, 15, extra="gates:\n  rehearsals: 0\n  pause: 5s\n", doors=1)
+    pair.start()
+    pair.leat.run("rehearse", "--yes", check=False)
+    pair.ready()
+    refused = pair.leat.run("cutover", "--force", "--yes", check=3).json["error"]
+    assert "nothing to force" in refused["why"], refused
+    os.kill(pair.leat_pid("shop"), signal.SIGSTOP)   # from here on nothing reaches the target
+    pair.old.sql("insert into entry values (9, 1, 1, 0)", db="shop")   # acknowledged, and at risk
+    lose(pair, "source")
+    os.kill(pair.leat_pid("shop"), signal.SIGCONT)
+    asked = pair.leat.run("cutover", "--force", check=3).json["error"]
+    assert asked["code"] == "consent" and "at risk" in asked["why"] and "whether it handed over" in asked["why"], asked
+    assert pair.new.sql(ROW, db="shop") == [(0, "source", False)]
+    answer = pair.leat.run("cutover", "--force", "--yes").json
+    assert answer["forced"] and answer["authority"] == "target" and answer["epoch"] == 1 and answer["applied"] and answer["heard_us"] > 0, answer
+    assert [(b["authority"], b["epoch"]) for b in forced_event(pair)] == [("target", 1)]
+    wait_for(lambda: write_through(pair.door_dsns()[0]), 60, "the door to go to the target", show=pair.leat.logs)
+    pair.new.sql("insert into entry values (8, 1, 1, 0)", db="shop")
+    pair.old.start()
+    wait_for(lambda: pair.old.sql(ROW, db="shop") == [(1, "target", False)], 60, "the source to be fenced out", show=pair.leat.logs)
+    assert pair.serving() == ["target"]
+    stopped_by = pair.leat.wait_status(lambda s: (s["stores"][0]["fault"] or {}).get("code") == "left-behind", 60, "the stream to stop")["stores"][0]["fault"]
+    assert "--arm-again" in stopped_by["todo"], stopped_by
+    assert pair.new.one("select count(*) from entry where client = 9", db="shop") == 0, "it is brought nowhere"
+    pair.leat.run("resume", "shop", "--arm-again", "--yes")
+    pair.ready()
+    assert pair.new.one("select count(*) from entry where client = 9", db="shop") == 0
+    back = pair.leat.run("rollback", "--yes", check=False)
+    assert back.status != 0 and "ledger" in back.json["error"]["why"], back.json
+    pair.leat.run("verify", check=2)
+    pair.leat.run("repair", check=2)
+    pair.leat.run("repair", "--apply", check=False)
+    pair.leat.run("verify")
+    assert pair.old.one("select count(*) from entry where client = 9", db="shop") == 0 and pair.old.one("select count(*) from entry where client = 8", db="shop") == 1
+    assert pair.leat.run("rollback", "--yes").json["authority"] == "source"
+    assert pair.serving() == ["source"]

@@ -211,6 +211,28 @@ enum err pg_authority_take_over(struct pg *pg, const struct authority_key *k, in
     return say(pg, &a, ret, f);
 }
 
+enum err pg_authority_force(struct pg *pg, const struct authority_key *k, int64_t epoch, int64_t attempt, bool *ret, struct fault *f)
+{
+    struct act a;
+
+    begin_act(&a, "SELECT leat.force_open($1, $2, $3, $4)", k, epoch, attempt);
+    return say(pg, &a, ret, f);
+}
+
+enum err pg_authority_leave(struct pg *pg, const struct authority_key *k, const struct authority_row *row, int64_t serving_epoch, bool *ret, struct fault *f)
+{
+    AUTO_CHARS *stream = mem_format("%s%s", k->store, row->here == SIDE_SOURCE ? CONFIG_BACK : "");
+    char serving[24];
+    struct act a;
+
+    begin_act(&a, "SELECT leat.leave($1, $2, $3, $4, $5, $6)", k, row->epoch, row->attempt);
+    snprintf(serving, sizeof serving, "%" PRId64, serving_epoch);
+    a.params[4] = serving;
+    a.params[5] = stream;
+    a.count = 6;
+    return say(pg, &a, ret, f);
+}
+
 enum err pg_authority_spare(struct pg *pg, const struct store *s, struct fault *f)
 {
     const char *params[] = {s->migration, store_base(s)};

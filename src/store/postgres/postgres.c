@@ -6,6 +6,7 @@
 #include "store/postgres/cutter.h"
 #include "store/postgres/ddl.h"
 #include "store/postgres/fence.h"
+#include "store/postgres/force.h"
 #include "store/postgres/holder.h"
 #include "store/postgres/lane.h"
 #include "store/postgres/marks.h"
@@ -69,6 +70,9 @@ const struct store_ops store_postgres = {
     .switch_prepare_open = pg_switch_prepare_open,
     .switch_decide = pg_switch_decide,
     .switch_open_side = pg_switch_open_side,
+    .force_look = pg_force_look,
+    .force_open = pg_force_open,
+    .outvote = pg_store_outvote,
     .stream_open = pg_stream_open,
     .stream_close = pg_stream_close,
     .stream_read = pg_stream_read,

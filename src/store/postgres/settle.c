@@ -8,6 +8,8 @@
 
 #include <string.h>
 
+#include "base/log.h"
+
 #define ROUNDS 8
 
 static enum side other_side(enum side side)
@@ -178,6 +180,32 @@ static enum err open_decided(const struct settling *w, enum side old, const stru
     return ERR_OK;
 }
 
+enum err pg_settle_leave(const struct settling *w, const struct side_view views[2], bool *ret_left, struct fault *f)
+{
+    const struct authority_row *source = &views[SIDE_SOURCE].row;
+    const struct authority_row *target = &views[SIDE_TARGET].row;
+    enum side lost = source->epoch < target->epoch ? SIDE_SOURCE : SIDE_TARGET;
+    struct pg *pg;
+
+    *ret_left = false;
+    if (!names_itself(&views[SIDE_SOURCE], SIDE_SOURCE) || !names_itself(&views[SIDE_TARGET], SIDE_TARGET) || source->epoch == target->epoch)
+        return ERR_OK;
+    pg = w->reach(w->ctx, lost, f);
+    if (pg == NULL)
+        return f->code;
+    return keep(w, lost, pg_authority_leave(pg, &w->key, &views[lost].row, views[other_side(lost)].row.epoch, ret_left, f));
+}
+
+/* It is back, and still takes writes: it is shut as well as can be, now; who serves does not wait for that. */
+static void shut_the_left(const struct settling *w, const struct side_view views[2])
+{
+    struct fault ignored = {0};
+    bool left;
+
+    if (pg_settle_leave(w, views, &left, &ignored) != ERR_OK)
+        log_fault(LOG_WARN, w->key.store, &ignored);
+}
+
 /* *ret_done: *ret says who serves. Neither: it is looked at again. */
 static enum err round_of(const struct settling *w, struct settle_result *ret, bool *ret_done, struct fault *f)
 {
@@ -187,6 +215,7 @@ static enum err round_of(const struct settling *w, struct settle_result *ret, bo
 
     (void)read_side(w, SIDE_SOURCE, &views[SIDE_SOURCE], &unread[SIDE_SOURCE]);
     (void)read_side(w, SIDE_TARGET, &views[SIDE_TARGET], &unread[SIDE_TARGET]);
+    shut_the_left(w, views);
     switch (pg_settle_next(views, w->least_epoch, &ret->side, &why)) {
     case SETTLE_TAKE:
         ret->epoch = views[ret->side].row.epoch;
