@@ -3,7 +3,8 @@
 -- as its own commit (a decision may be seen before its standby has it; spec/, read-unconfirmed).
 --   leat.fence()          what the trigger on every table does, on the side without the authority
 --   leat.server()         which server this is, and on which timeline: a standby that was promoted is on another one; NULL: it is in recovery
---   leat.gate(...)        an attempt begins: its number and both servers, in either side's row
+--   leat.gate(...)        an attempt begins: its number and both servers, in either side's row. The side that serves must not have failed over since the gate before;
+--                         of the other one nothing was to be kept but what both rows say now
 --   leat.decide(...)      this side no longer serves: in the transaction that holds the locks, on the timeline of the gate
 --   leat.open_side(...)   this side serves from that epoch on, by that attempt: row and fence in one transaction, safe to be done again
 --   leat.abort_attempt()  an attempt ends on the side that serves: from then on it cannot be decided
@@ -58,7 +59,7 @@ BEGIN
     PERFORM set_config('synchronous_commit', 'on', true), set_config('lock_timeout', '4s', true);
     SELECT x.* INTO a FROM leat.authority x WHERE x.migration = of_migration AND x.store = of_store FOR UPDATE;
     stands := coalesce(a.epoch = of_epoch AND a.attempt = of_attempt AND leat.server() = CASE a.here WHEN 'source' THEN source ELSE target END
-        AND leat.server() = coalesce(CASE a.here WHEN 'source' THEN a.source_server ELSE a.target_server END, leat.server()), false);
+        AND (NOT a.open OR leat.server() = coalesce(CASE a.here WHEN 'source' THEN a.source_server ELSE a.target_server END, leat.server())), false);
     UPDATE leat.authority x SET attempt = CASE WHEN stands THEN next_attempt ELSE x.attempt END, source_server = CASE WHEN stands THEN source ELSE x.source_server END,
         target_server = CASE WHEN stands THEN target ELSE x.target_server END WHERE x.migration = of_migration AND x.store = of_store;
     RETURN stands;

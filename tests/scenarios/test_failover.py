@@ -4,6 +4,7 @@ The switch stops itself at the step named (LEAT_HALT_AT). The side's server is e
 standby nothing is lost, whatever the step; with one that nothing waits for (--no-failover: somebody said there would be no failover) the promoted one may
 not know of a decision: then the other side's attempt is the arbiter.
 """
+import json
 import os
 import signal
 import subprocess
@@ -188,9 +189,62 @@ def test_the_source_lost_for_good_and_back(server, migration):
     back = pair.leat.run("rollback", "--yes", check=False)
     assert back.status != 0 and "ledger" in back.json["error"]["why"], back.json
     pair.leat.run("verify", check=2)
-    pair.leat.run("repair", check=2)
-    pair.leat.run("repair", "--apply", check=False)
+    pair.leat.run("repair")
+    pair.leat.run("repair", "--apply")
     pair.leat.run("verify")
     assert pair.old.one("select count(*) from entry where client = 9", db="shop") == 0 and pair.old.one("select count(*) from entry where client = 8", db="shop") == 1
     assert pair.leat.run("rollback", "--yes").json["authority"] == "source"
     assert pair.serving() == ["source"]
+
+
+@pytest.mark.slow
+@pytest.mark.limit(300)
+def test_a_way_back_whose_slot_was_lost_is_armed_again_and_mended(server, migration):
+    """Nothing is copied: what was written between is found by a comparison, and until then nobody goes back."""
+    pair = Pair(server, migration, 15, 15, extra="gates:\n  rehearsals: 0\n  pause: 5s\n")
+    pair.start()
+    pair.leat.run("rehearse", "--yes", check=False)
+    pair.ready()
+    pair.leat.wait_status(lambda s: all(g["ok"] for g in s["gates"]), 60, "all gates to be open")
+    assert pair.leat.run("cutover", "--yes").json["authority"] == "target"
+    pair.leat.run("stop")
+    slot = "select slot_name from pg_replication_slots where not active"
+    wait_for(lambda: len(pair.new.sql(slot)) == 1, 30, "the way back's slot to be free")
+    pair.new.sql("select pg_drop_replication_slot(slot_name) from pg_replication_slots")
+    pair.new.sql("insert into entry values (8, 1, 1, 0)", db="shop")   # in no slot
+    pair.leat.run("start", "--yes")
+    fault = pair.leat.state / "run" / "shop+back.fault"
+    wait_for(lambda: fault.exists() and '"slot-lost"' in fault.read_text(), 60, "the way back to stop", show=pair.leat.logs)
+    pair.leat.run("resume", "shop", "--arm-again", "--yes")
+    pair.ready()
+    assert pair.old.one("select count(*) from entry where client = 8", db="shop") == 0
+    refused = pair.leat.run("rollback", "--yes", check=False)
+    assert refused.status != 0 and "ledger" in refused.json["error"]["why"], refused.json
+    pair.leat.run("verify", check=2)
+    pair.leat.run("repair")
+    pair.leat.run("repair", "--apply")
+    pair.leat.run("verify")
+    assert pair.leat.run("rollback", "--yes").json["authority"] == "source"
+    assert pair.old.one("select count(*) from entry where client = 8", db="shop") == 1
+
+
+@pytest.mark.slow
+@pytest.mark.limit(240)
+def test_a_table_of_an_older_leat_is_brought_up_to_date(server, migration):
+    """It knew no servers and no bar: what was armed by it serves on, and arming again adds what is missing."""
+    pair = Pair(server, migration, 15, 15, extra="gates:\n  rehearsals: 0\n  pause: 5s\n", doors=1)
+    pair.start()
+    pair.leat.run("rehearse", "--yes", check=False)
+    for side in (pair.old, pair.new):
+        side.sql("drop function leat.server(); drop function leat.open_side(text, text, bigint, text, bigint); alter table leat.authority drop column source_server, drop column target_server;"
+                 "alter table leat.lease drop column barred", db="shop")
+    status = pair.leat.state / "run" / "shop.door.0.json"
+    os.kill(json.loads(status.read_text())["pid"], signal.SIGKILL)   # another door begins with it as it is
+    wait_for(lambda: write_through(pair.door_dsns()[0]), 60, "the door to serve", show=pair.leat.logs)
+    for name in ("shop", "shop+back"):
+        os.kill(pair.leat_pid(name), signal.SIGKILL)
+    pair.ready()
+    pair.leat.wait_status(lambda s: all(g["ok"] for g in s["gates"]), 60, "all gates to be open")
+    assert pair.leat.run("cutover", "--yes").json["authority"] == "target"
+    assert pair.serving() == ["target"]
+    assert None not in pair.new.sql("select source_server, target_server from leat.authority", db="shop")[0]

@@ -20,7 +20,7 @@ static enum err identity_of(const char *dsn, enum side side, struct arena *a, co
 
     TRY(pg_connect(dsn, side, "identify", &pg, f));
     TRY(pg_value(pg, a, "SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()", 0, NULL, &database, f));
-    err = pg_exec(pg, "SELECT system_identifier, (SELECT timeline_id FROM pg_catalog.pg_control_checkpoint()) FROM pg_catalog.pg_control_system()", &r, &refused);
+    err = pg_exec(pg, SQL_IDENTITY, &r, &refused);
     if (err != ERR_OK && err != ERR_RIGHT_MISSING) {
         *f = refused;
         return err;

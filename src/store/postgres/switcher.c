@@ -39,7 +39,7 @@ struct store_switch {
     size_t locked_count;
     bool locks;          /* deciding is in its transaction */
     bool opens;          /* opening is in its own */
-    struct pg *settling[2]; /* by side of the store itself: made when something is to be settled */
+    struct pg *settling[2]; /* by side of the store itself; made beforehand: clients may wait while it is settled */
 };
 
 /* Behind autovacuum a lock waits for a whole deadlock_timeout before that gives way: 22 ms instead of 1,001, where we may set it. */
@@ -55,6 +55,30 @@ static enum err pin(struct pg *pg, struct fault *f)
     return pg_exec(pg, "SET synchronous_commit = on", NULL, f);
 }
 
+static void lose_session(void *ctx, enum side side)
+{
+    struct pg **pg = &((struct store_switch *)ctx)->settling[side];
+
+    pg_free(*pg);
+    *pg = NULL;
+}
+
+static struct pg *reach_session(void *ctx, enum side side, struct fault *f)
+{
+    struct store_switch *w = ctx;
+    const struct config_store *c = w->store->store->back ? w->store->store->other : w->store->store;
+    struct pg **pg = &w->settling[side];
+
+    if (*pg != NULL && PQstatus((*pg)->conn) == CONNECTION_OK)
+        return *pg;
+    lose_session(w, side);
+    if (pg_connect(side == SIDE_SOURCE ? c->source : c->target, side, "switch", pg, f) != ERR_OK)
+        return NULL;
+    if (pg_exec(*pg, "SET synchronous_commit = on; SET lock_timeout = '4s'", NULL, f) != ERR_OK)
+        lose_session(w, side);
+    return *pg;
+}
+
 static enum err connect_all(struct store_switch *w, struct fault *f)
 {
     const struct config_store *c = w->store->store;
@@ -66,7 +90,8 @@ static enum err connect_all(struct store_switch *w, struct fault *f)
     TRY(pin(w->deciding, f));
     TRY(pin(w->beside, f));
     TRY(pin(w->opening, f));
-    return pin(w->there, f);
+    TRY(pin(w->there, f));
+    return reach_session(w, SIDE_SOURCE, f) != NULL && reach_session(w, SIDE_TARGET, f) != NULL ? ERR_OK : f->code;
 }
 
 enum err pg_switch_open(struct store *s, struct store_switch **ret, struct fault *f)
@@ -167,30 +192,6 @@ enum err pg_switch_gate(struct store_switch *w, int64_t epoch, int64_t *ret_atte
     TRY(still_there(w, &old, &new, f));
     *ret_attempt = attempt;
     return ERR_OK;
-}
-
-static void lose_session(void *ctx, enum side side)
-{
-    struct pg **pg = &((struct store_switch *)ctx)->settling[side];
-
-    pg_free(*pg);
-    *pg = NULL;
-}
-
-static struct pg *reach_session(void *ctx, enum side side, struct fault *f)
-{
-    struct store_switch *w = ctx;
-    const struct config_store *c = w->store->store->back ? w->store->store->other : w->store->store;
-    struct pg **pg = &w->settling[side];
-
-    if (*pg != NULL && PQstatus((*pg)->conn) == CONNECTION_OK)
-        return *pg;
-    lose_session(w, side);
-    if (pg_connect(side == SIDE_SOURCE ? c->source : c->target, side, "switch", pg, f) != ERR_OK)
-        return NULL;
-    if (pg_exec(*pg, "SET synchronous_commit = on; SET lock_timeout = '4s'", NULL, f) != ERR_OK)
-        lose_session(w, side);
-    return *pg;
 }
 
 /* What is prepared and not committed would stand in its own way. */
