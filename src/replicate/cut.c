@@ -194,7 +194,8 @@ static enum err apply_seen(struct making *m, struct fault *f)
     if (err == ERR_OK)
         apply_skip(m->place->apply, m->ahead, m->ahead_count);
     else
-        m->place->store->ops->lane_rollback(apply_held_lane(m->place->apply)); /* whatever it was: the lane is given back free */
+        m->place->store->ops->lane_rollback(
+            apply_held_lane(m->place->apply)); /* whatever it was: the lane is given back free */
     if (err == ERR_BUSY || err == ERR_DIVERGED || err == ERR_TARGET_SQL) { /* the dispatcher knows what to do with it */
         log_fault(LOG_INFO, m->place->store->name, f);
         fault_clear(f);
