@@ -61,17 +61,21 @@ static enum err ask_tables(const struct cli *c, const struct config_store *cs, s
     return again_ask(j, cs->name, AGAIN_ASKED, buf_cstr(&oids), f);
 }
 
-/* Of one stream. While its target serves nothing is emptied, whichever it is; and a way back is never copied: what was written between is made good by a
- * comparison and a repair. */
-static enum err ask_arm(const struct cli *c, const struct config_store *stream, bool target_serves, struct journal *j, struct fault *f)
+/* Of one stream. While its target serves nothing is emptied, whichever it is; and a way back is never copied: what was
+ * written between is made good by a comparison and a repair. */
+static enum err ask_arm(const struct cli *c, const struct config_store *stream, bool target_serves, struct journal *j,
+                        struct fault *f)
 {
-    const char *what = "publication and slot are made anew on the source, and every table is emptied on the target and copied again; the schema stays";
+    const char *what = "publication and slot are made anew on the source, and every table is emptied on the target and "
+                       "copied again; the schema stays";
 
     if (stream->back && target_serves)
-        what = "the slot of the way back is made anew on the target, and nothing is copied: what was written there since the old one is missing on the source until `leat verify` has found it and"
+        what = "the slot of the way back is made anew on the target, and nothing is copied: what was written there "
+               "since the old one is missing on the source until `leat verify` has found it and"
                " `leat repair --apply` has brought it there, and `leat rollback` waits for that";
     else if (stream->back || target_serves)
-        what = "publication and slot are made anew on the side that does not serve, and nothing is copied: what the other side holds is not touched";
+        what = "publication and slot are made anew on the side that does not serve, and nothing is copied: what the "
+               "other side holds is not touched";
     TRY(cli_consent(c, stream->name, what, f));
     return again_ask(j, stream->name, AGAIN_ARM, "asked for", f);
 }
@@ -84,7 +88,8 @@ static bool target_serves(const struct cli *c, const struct config_store *cs)
 
 static bool wants_arming(const struct cli *c, const struct config_store *stream)
 {
-    static const enum err wants[] = {ERR_LEFT_BEHIND, ERR_SLOT_LOST, ERR_SLOT_FOREIGN, ERR_SLOT_DROPPED, ERR_SERVER_CHANGED, ERR_TARGET_BEHIND, ERR_BACKLOG_LOST};
+    static const enum err wants[] = {ERR_LEFT_BEHIND,    ERR_SLOT_LOST,     ERR_SLOT_FOREIGN, ERR_SLOT_DROPPED,
+                                     ERR_SERVER_CHANGED, ERR_TARGET_BEHIND, ERR_BACKLOG_LOST};
     struct fault why;
 
     pilot_store_fault(c->state_dir, stream->name, &why);
@@ -107,7 +112,9 @@ static enum err ask_arming(const struct cli *c, const struct config_store *cs, s
 
 static enum err check_source_serves(const struct cli *c, const struct config_store *cs, struct fault *f)
 {
-    return target_serves(c, cs) ? fault_todo(f, ERR_AUTHORITY, "`leat rollback` first, if the source is to serve again", "store %s: the target serves; its tables are not emptied", cs->name) : ERR_OK;
+    return target_serves(c, cs) ? fault_todo(f, ERR_AUTHORITY, "`leat rollback` first, if the source is to serve again",
+                                             "store %s: the target serves; its tables are not emptied", cs->name)
+                                : ERR_OK;
 }
 
 enum err again_request(struct cli *c, const char *store, struct fault *f)

@@ -230,7 +230,8 @@ static enum err run_times(struct switching *w, const struct switch_job *job, con
 }
 
 /* The pilot need not run, nor anything be rehearsed: a side is lost. */
-static enum err force_store(struct switching *w, const struct switch_job *job, const struct config_store *store, struct fault *f)
+static enum err force_store(struct switching *w, const struct switch_job *job, const struct config_store *store,
+                            struct fault *f)
 {
     struct switch_job that = *job;
     json_t *told = NULL;

@@ -18,9 +18,10 @@ struct forcing {
     const char *opened; /* "source" or "target" */
     const char *lost;
     struct switch_force look;
-    int64_t heard_us;   /* when the engine last heard where the lost side stood (wall), and how far behind the other was; 0: never */
+    int64_t heard_us; /* when the engine last heard where the lost side stood (wall), and how far behind the other was;
+                         0: never */
     int64_t behind_us;
-    char heard_at[32];  /* the lost side's position then */
+    char heard_at[32]; /* the lost side's position then */
 };
 
 static const char *when_text(int64_t at_us, char text[40])
@@ -54,26 +55,37 @@ static void add_window(const struct forcing *g, struct buf *out)
     if (g->look.view.applied == NULL)
         buf_addf(out, "nothing is known of how far the %s holds what the %s committed", g->opened, g->lost);
     else
-        buf_addf(out, "the %s holds all the %s committed up to %s, and nothing beyond", g->opened, g->lost, g->look.view.applied);
+        buf_addf(out, "the %s holds all the %s committed up to %s, and nothing beyond", g->opened, g->lost,
+                 g->look.view.applied);
     if (g->heard_us == 0)
         buf_addf(out, "; the %s was never heard of here. Now is %s", g->lost, when_text(world_wall_us(), now));
     else
-        buf_addf(out, "; the %s was last heard of at %s, when it stood at %s and the %s was %.3f s behind it. What clients were told is committed on the %s from %.3f s before then to now (%s) is at risk",
-                 g->lost, when_text(g->heard_us, then), g->heard_at, g->opened, (double)g->behind_us / 1e6, g->lost, (double)g->behind_us / 1e6, when_text(world_wall_us(), now));
+        buf_addf(out,
+                 "; the %s was last heard of at %s, when it stood at %s and the %s was %.3f s behind it. What clients "
+                 "were told is committed on the %s from %.3f s before then to now (%s) is at risk",
+                 g->lost, when_text(g->heard_us, then), g->heard_at, g->opened, (double)g->behind_us / 1e6, g->lost,
+                 (double)g->behind_us / 1e6, when_text(world_wall_us(), now));
 }
 
 static void describe(const struct forcing *g, struct buf *out)
 {
-    buf_addf(out, "the %s is to serve from epoch %" PRId64 " on, without the word of the %s (%.300s). Not known: ", g->opened, g->look.view.epoch + 1, g->lost, g->look.why);
+    buf_addf(out, "the %s is to serve from epoch %" PRId64 " on, without the word of the %s (%.300s). Not known: ",
+             g->opened, g->look.view.epoch + 1, g->lost, g->look.why);
     buf_addf(out, "what the %s itself says of who serves, and whether it handed over; ", g->lost);
     add_window(g, out);
-    buf_addf(out, ". If the %s still runs and is only out of reach from here, clients that bypass the doors go on writing there: see that it is down. Should it come back, it is fenced out, and what it holds beyond is brought nowhere", g->lost);
+    buf_addf(
+        out,
+        ". If the %s still runs and is only out of reach from here, clients that bypass the doors go on writing there: "
+        "see that it is down. Should it come back, it is fenced out, and what it holds beyond is brought nowhere",
+        g->lost);
 }
 
 static json_t *facts(const struct forcing *g)
 {
-    json_t *o = json_pack("{s:b, s:s, s:s, s:I, s:s, s:I, s:I, s:s}", "forced", 1, "authority", g->opened, "lost", g->lost, "epoch", (json_int_t)(g->look.view.epoch + 1), "applied", g->look.view.applied != NULL ? g->look.view.applied : "", "heard_us", (json_int_t)g->heard_us, "behind_us", (json_int_t)g->behind_us,
-                          "heard_at", g->heard_at);
+    json_t *o = json_pack("{s:b, s:s, s:s, s:I, s:s, s:I, s:I, s:s}", "forced", 1, "authority", g->opened, "lost",
+                          g->lost, "epoch", (json_int_t)(g->look.view.epoch + 1), "applied",
+                          g->look.view.applied != NULL ? g->look.view.applied : "", "heard_us", (json_int_t)g->heard_us,
+                          "behind_us", (json_int_t)g->behind_us, "heard_at", g->heard_at);
 
     json_object_set_new(o, "at_us", json_integer((json_int_t)world_wall_us()));
     return o;
@@ -82,7 +94,11 @@ static json_t *facts(const struct forcing *g)
 enum err forcing_store(const struct cli *c, const struct switch_job *job, json_t **ret, struct fault *f)
 {
     bool back = job->stream->back;
-    struct forcing g = {.cli = c, .job = job, .store = back ? job->stream->other->name : job->stream->name, .opened = back ? "source" : "target", .lost = back ? "target" : "source"};
+    struct forcing g = {.cli = c,
+                        .job = job,
+                        .store = back ? job->stream->other->name : job->stream->name,
+                        .opened = back ? "source" : "target",
+                        .lost = back ? "target" : "source"};
     AUTO(arena) *a = arena_new(4096);
     AUTO_BUF text = {0};
     AUTO_CHARS *body = NULL;

@@ -1,4 +1,5 @@
-/* cli/forcing.h — leat cutover --force, rollback --force: what is not known is said, and consented to, before a side opens without the other's word. */
+/* cli/forcing.h — leat cutover --force, rollback --force: what is not known is said, and consented to, before a side
+ * opens without the other's word. */
 #ifndef LEAT_CLI_FORCING_H
 #define LEAT_CLI_FORCING_H
 

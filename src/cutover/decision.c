@@ -23,7 +23,8 @@ enum err attempt_settle(struct attempt *a, int64_t patience_us, struct switch_se
     return err;
 }
 
-/* COMMIT was sent and no answer came, or the attempt was over before it: whoever serves now, nothing can be decided any more. */
+/* COMMIT was sent and no answer came, or the attempt was over before it: whoever serves now, nothing can be decided any
+ * more. */
 static enum err find_out(struct attempt *a, bool *ret_decided, struct fault *f)
 {
     struct switch_settled settled;
@@ -85,10 +86,10 @@ static enum err take_back(struct attempt *a, struct fault *f)
 
     TRY(attempt_settle(a, AFTER_US, &settled, f));
     a->report->decided = settled.epoch > a->epoch;
-    return a->report->decided ? ERR_OK
-                              : fault_set(f, ERR_SWITCH_HELD_UP,
-                                          "the %s failed over to a server that had not received the decision",
-                                          a->old_side);
+    return a->report->decided
+               ? ERR_OK
+               : fault_set(f, ERR_SWITCH_HELD_UP, "the %s failed over to a server that had not received the decision",
+                           a->old_side);
 }
 
 enum err attempt_decide_and_open(struct attempt *a, struct fault *f)

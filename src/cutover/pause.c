@@ -150,8 +150,8 @@ enum err attempt_release(struct attempt *a, const char *side, int64_t epoch, str
 }
 
 /* Locks first, then the attempt's number: from there on nobody can decide it, and doors may let go. A door that has
- * done so by itself, by the same compare-and-set, is no failure. Clients go to whoever serves: an older attempt's COMMIT
- * may have been on its way. Where nobody can tell, doors settle it at their deadline. */
+ * done so by itself, by the same compare-and-set, is no failure. Clients go to whoever serves: an older attempt's
+ * COMMIT may have been on its way. Where nobody can tell, doors settle it at their deadline. */
 void attempt_go_back(struct attempt *a)
 {
     struct fault ignored = {0};

@@ -124,7 +124,9 @@ enum err again_arm(struct engine *e, enum err (*arm)(struct engine *e, bool agai
     e->consent = true; /* the fact is there because a person said so */
     TRY_WITH(e->store->ops->forget(e->store, &gap, f), f, "forgetting the copy before");
     if (gap)
-        log_line(LOG_WARN, name, "the slot is made anew while its side serves: what was written there in between is not on the other side; `leat verify`, then `leat repair --apply` bring it there");
+        log_line(LOG_WARN, name,
+                 "the slot is made anew while its side serves: what was written there in between is not on the other "
+                 "side; `leat verify`, then `leat repair --apply` bring it there");
     TRY(remove_spool(e, "", f));
     TRY(remove_spool(e, ".stream", f));
     TRY(j->ops->fact_set(j, name, "durable", NULL, true, f));

@@ -1,8 +1,9 @@
-/* replicate/engine_authority.c — who serves, as the stream's source says; and what is left to do when a switch lost whoever carried it out.
+/* replicate/engine_authority.c — who serves, as the stream's source says; and what is left to do when a switch lost
+ * whoever carried it out.
  *
- * A decision is the source's own row: "the other side, from epoch e on". Before it everything was drained to the target, so opening the target is
- * right from then on, by whoever settles it (SETTLE of spec/README.md). The switch does it within milliseconds; doors do where it is lost; where
- * neither did, we do. */
+ * A decision is the source's own row: "the other side, from epoch e on". Before it everything was drained to the
+ * target, so opening the target is right from then on, by whoever settles it (SETTLE of spec/README.md). The switch
+ * does it within milliseconds; doors do where it is lost; where neither did, we do. */
 #include <jansson.h>
 #include <stdlib.h>
 

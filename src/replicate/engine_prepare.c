@@ -338,7 +338,8 @@ static enum err outvote(struct engine *e, struct fault *f)
     TRY_WITH(e->store->ops->outvote(e->store, &left, f), f, "asking both sides who serves");
     if (!left)
         return ERR_OK;
-    log_line(LOG_WARN, e->config_store->name, "a side that was left by --force is back, and said that it serves: its fences are shut now");
+    log_line(LOG_WARN, e->config_store->name,
+             "a side that was left by --force is back, and said that it serves: its fences are shut now");
     return e->journal->ops->append(e->journal, e->config_store->name, EVENT_SIDE_LEFT, NULL, f);
 }
 

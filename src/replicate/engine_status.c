@@ -166,7 +166,9 @@ static void add_heard(const struct engine *e, json_t *o)
     char text[LSN_TEXT_SIZE];
 
     if (e->heard.at_us != 0)
-        json_object_set_new(o, "heard", json_pack("{s:I, s:I, s:s}", "at_us", (json_int_t)e->heard.at_us, "lag_us", (json_int_t)e->heard.lag_us, "source", lsn_text(e->heard.source, text)));
+        json_object_set_new(o, "heard",
+                            json_pack("{s:I, s:I, s:s}", "at_us", (json_int_t)e->heard.at_us, "lag_us",
+                                      (json_int_t)e->heard.lag_us, "source", lsn_text(e->heard.source, text)));
 }
 
 static void take_heard(struct engine *e)

@@ -1,8 +1,9 @@
-/* shift/door_settle.c — leat.authority on both sides: who serves at the start, and settling when nobody is heard any more, by the one rule for all
- * (store/postgres/settle.h).
+/* shift/door_settle.c — leat.authority on both sides: who serves at the start, and settling when nobody is heard any
+ * more, by the one rule for all (store/postgres/settle.h).
  *
- * What it keeps to (the model's door): it releases to a side only after its own compare-and-set there succeeded. Reading alone decides nothing. A
- * door that starts was held by nobody: it ends what may be under way before it forwards, for a decision could follow that never waits for it. */
+ * What it keeps to (the model's door): it releases to a side only after its own compare-and-set there succeeded.
+ * Reading alone decides nothing. A door that starts was held by nobody: it ends what may be under way before it
+ * forwards, for a decision could follow that never waits for it. */
 #include "shift/door_internal.h"
 
 #include <string.h>
@@ -80,7 +81,11 @@ static struct side_view read_side(struct authority *a, enum side side, struct fa
 
 enum settled authority_settle(struct authority *a, int64_t *ret_epoch, char why[256])
 {
-    struct settling w = {.key = key_of(a), .reach = reach_side, .lost = lose_side, .ctx = a, .least_epoch = least_epoch_read(a->door->state_dir, a->door->store->name)};
+    struct settling w = {.key = key_of(a),
+                         .reach = reach_side,
+                         .lost = lose_side,
+                         .ctx = a,
+                         .least_epoch = least_epoch_read(a->door->state_dir, a->door->store->name)};
     struct fault f = {0};
     struct settle_result s;
 
@@ -105,7 +110,8 @@ bool authority_serves(struct authority *a, enum side side, int64_t *ret_epoch)
         return false;
     if (!row->there)
         return side == SIDE_SOURCE;
-    return row->side == side && row->open && !pg_settle_promoted(views, side) && row->epoch >= least_epoch_read(a->door->state_dir, a->door->store->name);
+    return row->side == side && row->open && !pg_settle_promoted(views, side) &&
+           row->epoch >= least_epoch_read(a->door->state_dir, a->door->store->name);
 }
 
 bool authority_stands(struct authority *a, enum side old, int64_t epoch, int64_t attempt, char why[256])
@@ -120,8 +126,10 @@ bool authority_stands(struct authority *a, enum side old, int64_t epoch, int64_t
         views[other] = read_side(a, other, &f);
     if (!views[SIDE_SOURCE].answered || !views[SIDE_TARGET].answered)
         snprintf(why, 256, "%.250s", f.why);
-    else if (!row->there || row->side != old || row->epoch != epoch || row->attempt != attempt || pg_settle_promoted(views, old))
-        snprintf(why, 256, "leat.authority on the %s does not say epoch %lld, attempt %lld, on the server of the gate", side_name(old), (long long)epoch, (long long)attempt);
+    else if (!row->there || row->side != old || row->epoch != epoch || row->attempt != attempt ||
+             pg_settle_promoted(views, old))
+        snprintf(why, 256, "leat.authority on the %s does not say epoch %lld, attempt %lld, on the server of the gate",
+                 side_name(old), (long long)epoch, (long long)attempt);
     else
         return true;
     return false;

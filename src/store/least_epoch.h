@@ -1,5 +1,6 @@
-/* store/least_epoch.h — STATE/STORE.least-epoch: since --force opened a side without the other one's word, no side of an older epoch serves, though it
- * come back and say so while nobody else answers. Written before that side opens, read by whoever settles. */
+/* store/least_epoch.h — STATE/STORE.least-epoch: since --force opened a side without the other one's word, no side of
+ * an older epoch serves, though it come back and say so while nobody else answers. Written before that side opens, read
+ * by whoever settles. */
 #ifndef LEAT_STORE_LEAST_EPOCH_H
 #define LEAT_STORE_LEAST_EPOCH_H
 

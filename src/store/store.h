@@ -147,14 +147,14 @@ struct switch_row {
 
 /* What settling found: no attempt that was under way can be decided any more. */
 struct switch_settled {
-    bool source_serves;  /* the store's source, or its target */
+    bool source_serves; /* the store's source, or its target */
     int64_t epoch;
-    bool opened;         /* a decision was found, and carried out */
+    bool opened; /* a decision was found, and carried out */
 };
 
 /* The side a stream leads to, looked at alone: its source does not answer. */
 struct force_view {
-    bool serves;         /* it does already */
+    bool serves; /* it does already */
     int64_t epoch;
     int64_t attempt;
     const char *applied; /* all the source committed before this is there; NULL: nothing is known. In the arena */
@@ -270,9 +270,10 @@ struct store_ops {
     /* Source oids (as above; NULL: none) of tables that were unlogged when they were copied and are logged now. What they are on the
      * target is logged when it returns: a crash there would empty them. */
     enum err (*logged_since)(struct store *s, struct arena *a, const char **ret, struct fault *f);
-    /* No position of any stream, nor the spool, is known on the target any more, and it is barred no longer. The same for every table, of a store whose
-     * source serves; where the target serves, or of a way back, copies count. *ret_gap: what the source took in before a slot made from here on
-     * will be missing on the target; every table stands in the ledger for it, until it was compared. */
+    /* No position of any stream, nor the spool, is known on the target any more, and it is barred no longer. The same
+     * for every table, of a store whose source serves; where the target serves, or of a way back, copies count.
+     * *ret_gap: what the source took in before a slot made from here on will be missing on the target; every table
+     * stands in the ledger for it, until it was compared. */
     enum err (*forget)(struct store *s, bool *ret_gap, struct fault *f);
     /* A spool was made: its identity is recorded, and every table that has not joined is to be copied again (what the lost spool
      * held of it cannot be had again): one durable transaction. */
@@ -330,11 +331,11 @@ struct store_ops {
     enum err (*switch_open)(struct store *s, struct store_switch **ret, struct fault *f);
     void (*switch_close)(struct store_switch *w);
     enum err (*switch_rows)(struct store_switch *w, struct switch_row *ret_old, struct switch_row *ret_new, struct fault *f);
-    /* An attempt begins: its number, and which servers both sides are now, on which timeline, stand in both rows, on their standbys, too. ERR_SWITCH_HELD_UP: a row
-     * is another by now, or a side failed over since the gate before. */
+    /* An attempt begins: its number, and which servers both sides are now, on which timeline, stand in both rows, on
+     * their standbys, too. ERR_SWITCH_HELD_UP: a row is another by now, or a side failed over since the gate before. */
     enum err (*switch_gate)(struct store_switch *w, int64_t epoch, int64_t *ret_attempt, struct fault *f);
-    /* Whoever does not know what became of an attempt (SETTLE of spec/README.md): what is open on either side is rolled back, what was decided is
-     * opened, what was not can be no more. An error: nobody can tell yet. */
+    /* Whoever does not know what became of an attempt (SETTLE of spec/README.md): what is open on either side is rolled
+     * back, what was decided is opened, what was not can be no more. An error: nobody can tell yet. */
     enum err (*switch_settle)(struct store_switch *w, struct switch_settled *ret, struct fault *f);
     enum err (*switch_obstacles)(struct store_switch *w, struct arena *a, struct switch_obstacle **ret, size_t *ret_count, struct fault *f);
     /* Every relation of the old side locked against writers, in one transaction of the deciding session; ERR_BUSY: not within the deadline, or a
@@ -348,15 +349,17 @@ struct store_ops {
      * old one's. */
     enum err (*switch_check)(struct store_switch *w, struct fault *f);
     /* The new side opened as epoch, in a transaction left open: it is committed by switch_open_side, or rolled back. */
-    enum err (*switch_prepare_open)(struct store_switch *w, int64_t epoch, int64_t attempt, int64_t deadline_ms, struct fault *f);
-    /* In the locking transaction: row and fences of the old side, and COMMIT. *ret false: the attempt is over, or the side failed over (rolled
-     * back). An error: not known; switch_settle tells. */
+    enum err (*switch_prepare_open)(struct store_switch *w, int64_t epoch, int64_t attempt, int64_t deadline_ms,
+                                    struct fault *f);
+    /* In the locking transaction: row and fences of the old side, and COMMIT. *ret false: the attempt is over, or the
+     * side failed over (rolled back). An error: not known; switch_settle tells. */
     enum err (*switch_decide)(struct store_switch *w, int64_t epoch, int64_t attempt, bool *ret, struct fault *f);
-    /* Once the decision is known: the new side serves. Safe to be done again; *ret false: it is at another epoch, or another attempt. */
+    /* Once the decision is known: the new side serves. Safe to be done again; *ret false: it is at another epoch, or
+     * another attempt. */
     enum err (*switch_open_side)(struct store_switch *w, int64_t epoch, int64_t attempt, bool *ret, struct fault *f);
 
-    /* The stream's source is lost for good: its target is looked at; and opened, as the epoch after its row's, with the stream barred there first. ERR_BUSY: its row
-     * changed since it was looked at. */
+    /* The stream's source is lost for good: its target is looked at; and opened, as the epoch after its row's, with the
+     * stream barred there first. ERR_BUSY: its row changed since it was looked at. */
     enum err (*force_look)(struct store *s, struct arena *a, struct force_view *ret, struct fault *f);
     enum err (*force_open)(struct store *s, const struct force_view *v, struct fault *f);
     /* Both sides answer: one that was left so, and says that it serves, no longer does. *ret_left: that was so. */
@@ -481,7 +484,8 @@ struct store_ops {
     /* How many tables both sides have by now that the stream does not carry yet. */
     enum err (*watcher_unpublished)(struct store_watcher *w, size_t *ret_count, struct fault *f);
     enum err (*watcher_ledger)(struct store_watcher *w, int64_t *ret_count, struct fault *f);
-    /* What the stream's source says of authority; and settling, as switch_settle, where that source has decided and nobody carries it out. */
+    /* What the stream's source says of authority; and settling, as switch_settle, where that source has decided and
+     * nobody carries it out. */
     enum err (*watcher_authority)(struct store_watcher *w, struct switch_row *ret, struct fault *f);
     enum err (*watcher_settle)(struct store_watcher *w, struct switch_settled *ret, struct fault *f);
     /* Fences that stand otherwise than their side's row says are set right, under that row. The outputs: which tables', in the arena, whatever is

@@ -14,7 +14,8 @@
 
 static struct side_view side(enum side here, int64_t epoch, enum side names, int64_t attempt)
 {
-    struct side_view v = {true, {.there = true, .epoch = epoch, .attempt = attempt, .here = here, .side = names, .open = here == names}};
+    struct side_view v = {
+        true, {.there = true, .epoch = epoch, .attempt = attempt, .here = here, .side = names, .open = here == names}};
 
     snprintf(v.row.server, SERVER_SIZE, "%d/1", here == S ? 11 : 22);
     snprintf(v.row.recorded[S], SERVER_SIZE, "11/1");
@@ -31,7 +32,7 @@ static struct side_view promoted(struct side_view v)
 static void expect(struct side_view source, struct side_view target, int64_t least, enum settle_do what, int which)
 {
     const struct side_view views[2] = {source, target};
-    enum side got = (enum side)-1;
+    enum side got = (enum side) - 1;
     const char *why = NULL;
 
     assert_int_equal(pg_settle_next(views, least, &got, &why), what);
@@ -48,7 +49,7 @@ static void test_the_side_whose_own_row_names_it(void **state)
     (void)state;
     expect(side(S, 0, S, 3), side(T, 0, S, 3), 0, SETTLE_TAKE, S);
     expect(side(S, 1, T, 3), side(T, 1, T, 3), 0, SETTLE_TAKE, T);
-    expect(side(S, 0, S, 3), silent, 0, SETTLE_TAKE, S);   /* its own row is enough: had it decided, it would say so */
+    expect(side(S, 0, S, 3), silent, 0, SETTLE_TAKE, S); /* its own row is enough: had it decided, it would say so */
     expect(silent, side(T, 1, T, 3), 0, SETTLE_TAKE, T);
     expect(silent, side(T, 0, S, 3), 0, SETTLE_WAIT, -1);
     expect(silent, silent, 0, SETTLE_WAIT, -1);
@@ -59,7 +60,8 @@ static void test_a_decision_is_opened(void **state)
     (void)state;
     expect(side(S, 1, T, 3), side(T, 0, S, 3), 0, SETTLE_OPEN, S);
     expect(side(S, 1, T, 3), side(T, 2, S, 3), 0, SETTLE_OPEN, T);
-    expect(promoted(side(S, 1, T, 3)), side(T, 0, S, 3), 0, SETTLE_OPEN, S);   /* a promoted row still decides if it says so */
+    expect(promoted(side(S, 1, T, 3)), side(T, 0, S, 3), 0, SETTLE_OPEN,
+           S); /* a promoted row still decides if it says so */
     expect(side(S, 1, T, 3), silent, 0, SETTLE_WAIT, -1);
 }
 
@@ -69,10 +71,10 @@ static void test_a_side_that_failed_over_is_arbitrated(void **state)
 
     (void)state;
     expect(promoted(side(S, 0, S, 3)), side(T, 0, S, 3), 0, SETTLE_ARBITRATE, S);
-    expect(promoted(side(S, 0, S, 3)), side(T, 1, T, 3), 0, SETTLE_TAKE, T);   /* the decision it lost was opened */
+    expect(promoted(side(S, 0, S, 3)), side(T, 1, T, 3), 0, SETTLE_TAKE, T); /* the decision it lost was opened */
     expect(promoted(side(S, 0, S, 3)), silent, 0, SETTLE_WAIT, -1);
     expect(side(S, 1, T, 3), promoted(side(T, 1, T, 3)), 0, SETTLE_ARBITRATE, T);
-    unknown.row.recorded[S][0] = '\0';   /* it lost the gate's write: the other side has it */
+    unknown.row.recorded[S][0] = '\0'; /* it lost the gate's write: the other side has it */
     expect(unknown, side(T, 0, S, 3), 0, SETTLE_ARBITRATE, S);
     expect(unknown, silent, 0, SETTLE_TAKE, S);
 }
@@ -92,7 +94,7 @@ static void test_a_side_that_was_left(void **state)
 {
     (void)state;
     expect(side(S, 0, S, 3), side(T, 1, T, 4), 0, SETTLE_TAKE, T);
-    expect(side(S, 0, S, 3), silent, 1, SETTLE_WAIT, -1);   /* though nobody else answers */
+    expect(side(S, 0, S, 3), silent, 1, SETTLE_WAIT, -1); /* though nobody else answers */
     expect(side(S, 2, S, 3), silent, 1, SETTLE_TAKE, S);
 }
 
@@ -104,7 +106,7 @@ static void test_never_armed(void **state)
     expect(none, none, 0, SETTLE_UNARMED, -1);
     expect(none, silent, 0, SETTLE_UNARMED, -1);
     expect(silent, none, 0, SETTLE_WAIT, -1);
-    expect(none, side(T, 0, S, 0), 0, SETTLE_WAIT, -1);   /* its row went with a backup that was restored, maybe */
+    expect(none, side(T, 0, S, 0), 0, SETTLE_WAIT, -1); /* its row went with a backup that was restored, maybe */
 }
 
 static void test_armed_by_an_older_leat(void **state)
@@ -120,8 +122,12 @@ static void test_armed_by_an_older_leat(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_the_side_whose_own_row_names_it), cmocka_unit_test(test_a_decision_is_opened), cmocka_unit_test(test_a_side_that_failed_over_is_arbitrated),
-        cmocka_unit_test(test_a_standby_counts_for_nothing),    cmocka_unit_test(test_a_side_that_was_left), cmocka_unit_test(test_never_armed),
+        cmocka_unit_test(test_the_side_whose_own_row_names_it),
+        cmocka_unit_test(test_a_decision_is_opened),
+        cmocka_unit_test(test_a_side_that_failed_over_is_arbitrated),
+        cmocka_unit_test(test_a_standby_counts_for_nothing),
+        cmocka_unit_test(test_a_side_that_was_left),
+        cmocka_unit_test(test_never_armed),
         cmocka_unit_test(test_armed_by_an_older_leat),
     };
 

@@ -87,7 +87,8 @@ static enum err forget_positions(struct pg *pg, const struct store *s, struct fa
     TRY(forget_stream(pg, s, STREAM_AHEAD, f));
     TRY(forget_stream(pg, s, STREAM_JOIN, f));
     TRY(forget_stream(pg, s, STREAM_COPY, f));
-    return pg_query(pg, "UPDATE leat.lease SET spool = NULL, barred = false WHERE migration = $1 AND store = $2", 2, params, NULL, f);
+    return pg_query(pg, "UPDATE leat.lease SET spool = NULL, barred = false WHERE migration = $1 AND store = $2", 2,
+                    params, NULL, f);
 }
 
 static enum err forget_copies(struct pg *pg, const struct store *s, struct arena *a, struct fault *f)
@@ -99,13 +100,19 @@ static enum err forget_copies(struct pg *pg, const struct store *s, struct arena
     return pg_query(pg, "DELETE FROM leat.ledger WHERE migration = $1 AND store = $2", 2, params, NULL, f);
 }
 
-/* What its source took in since is not on this side, and no stream will bring it: each table is to be compared before this side may serve. */
+/* What its source took in since is not on this side, and no stream will bring it: each table is to be compared before
+ * this side may serve. */
 static enum err note_gap(struct pg *pg, const struct store *s, struct fault *f)
 {
-    const char *params[] = {s->migration, s->name, "the slot was made anew while the other side served: what was written there between the old one and the new one is not here"};
+    const char *params[] = {s->migration, s->name,
+                            "the slot was made anew while the other side served: what was written there between the "
+                            "old one and the new one is not here"};
 
-    return pg_query(pg, "INSERT INTO leat.ledger (migration, store, position, table_name, kind, why) SELECT $1, $2, pg_catalog.pg_current_wal_lsn(), c.table_name, 'gap', $3"
-                        " FROM leat.copy c WHERE c.migration = $1 AND c.store = $2 ORDER BY c.table_name", 3, params, NULL, f);
+    return pg_query(pg,
+                    "INSERT INTO leat.ledger (migration, store, position, table_name, kind, why) SELECT $1, $2, "
+                    "pg_catalog.pg_current_wal_lsn(), c.table_name, 'gap', $3"
+                    " FROM leat.copy c WHERE c.migration = $1 AND c.store = $2 ORDER BY c.table_name",
+                    3, params, NULL, f);
 }
 
 /* A side that serves is not emptied, and what its mirror brings is there already; a way back is never copied. */

@@ -9,7 +9,8 @@
 #include "base/world.h"
 #include "sql_embedded.h"
 
-#define ACT_US ((int64_t)5000000) /* a commit that waits for its standby waits for ever: no timeout of the server's ends that */
+#define ACT_US                                                                                                         \
+    ((int64_t)5000000) /* a commit that waits for its standby waits for ever: no timeout of the server's ends that */
 
 /* --- confirmed --- */
 
@@ -24,7 +25,8 @@ static void note_warning(void *ctx, const PGresult *r)
 static enum err give_up(struct pg *pg, const char *why, struct fault *f)
 {
     (void)shutdown(PQsocket(pg->conn), SHUT_RDWR); /* what it still says is nobody's answer */
-    return fault_set(f, pg->side == SIDE_SOURCE ? ERR_SOURCE_LOST : ERR_TARGET_LOST, "%s %s: %s", side_name(pg->side), pg->database, why);
+    return fault_set(f, pg->side == SIDE_SOURCE ? ERR_SOURCE_LOST : ERR_TARGET_LOST, "%s %s: %s", side_name(pg->side),
+                     pg->database, why);
 }
 
 static bool await_result(struct pg *pg, int64_t until_us)
@@ -42,9 +44,10 @@ static bool await_result(struct pg *pg, int64_t until_us)
     return true;
 }
 
-/* One statement with parameters, in time, and confirmed: a commit that was cancelled while it waited for its standby says so by a warning only: it is
- * done here, and not there. */
-static enum err confirmed(struct pg *pg, const char *sql, int count, const char *const params[], PGresult **ret, struct fault *f)
+/* One statement with parameters, in time, and confirmed: a commit that was cancelled while it waited for its standby
+ * says so by a warning only: it is done here, and not there. */
+static enum err confirmed(struct pg *pg, const char *sql, int count, const char *const params[], PGresult **ret,
+                          struct fault *f)
 {
     int64_t until = world_mono_us() + ACT_US;
     bool warned = false;
@@ -116,7 +119,9 @@ enum err pg_authority_read(struct pg *pg, const struct store *s, struct switch_r
     struct authority_row row;
 
     TRY(pg_authority_row(pg, &k, &row, f));
-    *ret = (struct switch_row){row.there, row.epoch, row.there && row.side == SIDE_SOURCE, row.there && row.side == row.here, row.attempt, row.open};
+    *ret = (struct switch_row){
+        row.there,   row.epoch, row.there && row.side == SIDE_SOURCE, row.there && row.side == row.here,
+        row.attempt, row.open};
     return ERR_OK;
 }
 
@@ -150,8 +155,8 @@ static enum err say(struct pg *pg, const struct act *a, bool *ret, struct fault 
     return ERR_OK;
 }
 
-enum err pg_authority_gate(struct pg *pg, const struct authority_key *k, const struct authority_row *row, int64_t attempt, const char *source, const char *target, bool *ret,
-                           struct fault *f)
+enum err pg_authority_gate(struct pg *pg, const struct authority_key *k, const struct authority_row *row,
+                           int64_t attempt, const char *source, const char *target, bool *ret, struct fault *f)
 {
     char next[24];
     struct act a;
@@ -165,7 +170,8 @@ enum err pg_authority_gate(struct pg *pg, const struct authority_key *k, const s
     return say(pg, &a, ret, f);
 }
 
-enum err pg_authority_decide(struct pg *pg, const struct authority_key *k, int64_t epoch, int64_t attempt, bool *ret, struct fault *f)
+enum err pg_authority_decide(struct pg *pg, const struct authority_key *k, int64_t epoch, int64_t attempt, bool *ret,
+                             struct fault *f)
 {
     struct act a;
 
@@ -173,7 +179,8 @@ enum err pg_authority_decide(struct pg *pg, const struct authority_key *k, int64
     return say(pg, &a, ret, f);
 }
 
-enum err pg_authority_open(struct pg *pg, const struct authority_key *k, int64_t epoch, enum side here, int64_t attempt, bool *ret, struct fault *f)
+enum err pg_authority_open(struct pg *pg, const struct authority_key *k, int64_t epoch, enum side here, int64_t attempt,
+                           bool *ret, struct fault *f)
 {
     struct act a;
 
@@ -183,7 +190,8 @@ enum err pg_authority_open(struct pg *pg, const struct authority_key *k, int64_t
     return say(pg, &a, ret, f);
 }
 
-enum err pg_authority_abort(struct pg *pg, const struct authority_key *k, int64_t epoch, int64_t attempt, bool *ret, struct fault *f)
+enum err pg_authority_abort(struct pg *pg, const struct authority_key *k, int64_t epoch, int64_t attempt, bool *ret,
+                            struct fault *f)
 {
     struct act a;
 
@@ -191,7 +199,8 @@ enum err pg_authority_abort(struct pg *pg, const struct authority_key *k, int64_
     return say(pg, &a, ret, f);
 }
 
-enum err pg_authority_annul(struct pg *pg, const struct authority_key *k, int64_t epoch, int64_t attempt, const char *other_server, bool *ret, struct fault *f)
+enum err pg_authority_annul(struct pg *pg, const struct authority_key *k, int64_t epoch, int64_t attempt,
+                            const char *other_server, bool *ret, struct fault *f)
 {
     struct act a;
 
@@ -201,7 +210,8 @@ enum err pg_authority_annul(struct pg *pg, const struct authority_key *k, int64_
     return say(pg, &a, ret, f);
 }
 
-enum err pg_authority_take_over(struct pg *pg, const struct authority_key *k, int64_t epoch, int64_t attempt, const char *server, bool *ret, struct fault *f)
+enum err pg_authority_take_over(struct pg *pg, const struct authority_key *k, int64_t epoch, int64_t attempt,
+                                const char *server, bool *ret, struct fault *f)
 {
     struct act a;
 
@@ -211,7 +221,8 @@ enum err pg_authority_take_over(struct pg *pg, const struct authority_key *k, in
     return say(pg, &a, ret, f);
 }
 
-enum err pg_authority_force(struct pg *pg, const struct authority_key *k, int64_t epoch, int64_t attempt, bool *ret, struct fault *f)
+enum err pg_authority_force(struct pg *pg, const struct authority_key *k, int64_t epoch, int64_t attempt, bool *ret,
+                            struct fault *f)
 {
     struct act a;
 
@@ -219,7 +230,8 @@ enum err pg_authority_force(struct pg *pg, const struct authority_key *k, int64_
     return say(pg, &a, ret, f);
 }
 
-enum err pg_authority_leave(struct pg *pg, const struct authority_key *k, const struct authority_row *row, int64_t serving_epoch, bool *ret, struct fault *f)
+enum err pg_authority_leave(struct pg *pg, const struct authority_key *k, const struct authority_row *row,
+                            int64_t serving_epoch, bool *ret, struct fault *f)
 {
     AUTO_CHARS *stream = mem_format("%s%s", k->store, row->here == SIDE_SOURCE ? CONFIG_BACK : "");
     char serving[24];

@@ -1,10 +1,11 @@
-/* store/postgres/force.c — --force: a side is opened without the other one's word, because that one is lost for good; and what becomes of
- * it should it come back. The store here is the stream that leads to the side that is opened.
+/* store/postgres/force.c — --force: a side is opened without the other one's word, because that one is lost for good;
+ * and what becomes of it should it come back. The store here is the stream that leads to the side that is opened.
  *
  * Invariants
- *  1. Before the side opens, the stream that leads to it is barred there, and no session that would apply it is left (circle.c): what the lost
- *     side holds beyond is never brought to a side that serves.
- *  2. The epoch goes on: the lost side's row has a lower one, or names the other side; nobody goes there any more (settle.c). */
+ *  1. Before the side opens, the stream that leads to it is barred there, and no session that would apply it is left
+ * (circle.c): what the lost side holds beyond is never brought to a side that serves.
+ *  2. The epoch goes on: the lost side's row has a lower one, or names the other side; nobody goes there any more
+ * (settle.c). */
 #include "store/postgres/force.h"
 
 #include <stdlib.h>
@@ -33,9 +34,14 @@ enum err pg_force_look(struct store *s, struct arena *a, struct force_view *ret,
     TRY(connect_left(s, &pg, f));
     TRY(pg_authority_row(pg, &k, &row, f));
     if (!row.there || row.in_recovery)
-        return fault_set(f, ERR_GATE, row.there ? "that side is in recovery: promote it first" : "store %s was never armed for a switch", k.store);
+        return fault_set(f, ERR_GATE,
+                         row.there ? "that side is in recovery: promote it first"
+                                   : "store %s was never armed for a switch",
+                         k.store);
     *ret = (struct force_view){.serves = row.open, .epoch = row.epoch, .attempt = row.attempt};
-    return pg_value(pg, a, "SELECT pg_catalog.max(position)::text FROM leat.progress WHERE migration = $1 AND stream = $2", 2, params, &ret->applied, f);
+    return pg_value(pg, a,
+                    "SELECT pg_catalog.max(position)::text FROM leat.progress WHERE migration = $1 AND stream = $2", 2,
+                    params, &ret->applied, f);
 }
 
 static enum err bar(struct pg *pg, const struct store *s, struct fault *f)
@@ -55,7 +61,8 @@ enum err pg_force_open(struct store *s, const struct force_view *v, struct fault
     TRY(connect_left(s, &pg, f));
     TRY_WITH(bar(pg, s, f), f, "ending what applies the other side's changes");
     TRY(pg_authority_force(pg, &k, v->epoch, v->attempt, &open, f));
-    return open ? ERR_OK : fault_set(f, ERR_BUSY, "the row of authority is another by now: somebody settled what was under way");
+    return open ? ERR_OK
+                : fault_set(f, ERR_BUSY, "the row of authority is another by now: somebody settled what was under way");
 }
 
 /* --- it is back --- */

@@ -3,7 +3,8 @@
  * Invariants
  *  1. What is taken was read before anything was written: a compare-and-set hits only the row the choice was made by.
  *  2. A side that failed over is taken only after the other one's attempt was, in this round.
- *  3. A decision is opened only after a commit of our own was confirmed on the server that says so, and it says so still. */
+ *  3. A decision is opened only after a commit of our own was confirmed on the server that says so, and it says so
+ * still. */
 #include "store/postgres/settle.h"
 
 #include <string.h>
@@ -44,7 +45,8 @@ bool pg_settle_promoted(const struct side_view views[2], enum side side)
 
     if (row->server[0] == '\0')
         return false; /* armed by a leat that began no attempt this one could meet */
-    return differs(row->recorded[side], row->server) || (counts(other) && differs(other->row.recorded[side], row->server));
+    return differs(row->recorded[side], row->server) ||
+           (counts(other) && differs(other->row.recorded[side], row->server));
 }
 
 /* The side of the highest epoch whose own row names it, unless the other one's row stands higher. */
@@ -55,7 +57,8 @@ static bool find_serving(const struct side_view views[2], int64_t least_epoch, e
     for (enum side s = SIDE_SOURCE; s <= SIDE_TARGET; s++) {
         const struct side_view *other = &views[other_side(s)];
 
-        if (!names_itself(&views[s], s) || views[s].row.epoch < least_epoch || (counts(other) && other->row.epoch > views[s].row.epoch))
+        if (!names_itself(&views[s], s) || views[s].row.epoch < least_epoch ||
+            (counts(other) && other->row.epoch > views[s].row.epoch))
             continue;
         *ret = s;
         found = true;
@@ -76,21 +79,25 @@ static bool find_decided(const struct side_view views[2], enum side *ret)
     return false;
 }
 
-enum settle_do pg_settle_next(const struct side_view views[2], int64_t least_epoch, enum side *ret_side, const char **ret_why)
+enum settle_do pg_settle_next(const struct side_view views[2], int64_t least_epoch, enum side *ret_side,
+                              const char **ret_why)
 {
     bool both = views[SIDE_SOURCE].answered && views[SIDE_TARGET].answered;
 
     if (find_serving(views, least_epoch, ret_side)) {
         if (!pg_settle_promoted(views, *ret_side))
             return SETTLE_TAKE;
-        *ret_why = "the side that says it serves failed over since, and the other one, which knows whether that still holds, does not answer";
+        *ret_why = "the side that says it serves failed over since, and the other one, which knows whether that still "
+                   "holds, does not answer";
         return counts(&views[other_side(*ret_side)]) ? SETTLE_ARBITRATE : SETTLE_WAIT;
     }
     if (find_decided(views, ret_side))
         return SETTLE_OPEN;
-    if (views[SIDE_SOURCE].answered && !views[SIDE_SOURCE].row.there && !views[SIDE_TARGET].row.there && least_epoch == 0)
+    if (views[SIDE_SOURCE].answered && !views[SIDE_SOURCE].row.there && !views[SIDE_TARGET].row.there &&
+        least_epoch == 0)
         return SETTLE_UNARMED;
-    *ret_why = both ? "neither side's row says that it serves" : "a side does not answer, and the other one does not say that it serves";
+    *ret_why = both ? "neither side's row says that it serves"
+                    : "a side does not answer, and the other one does not say that it serves";
     return SETTLE_WAIT;
 }
 
@@ -115,7 +122,8 @@ static enum err keep(const struct settling *w, enum side side, enum err err)
     return err;
 }
 
-static enum err take(const struct settling *w, enum side side, const struct side_view views[2], bool promoted, bool *ret, struct fault *f)
+static enum err take(const struct settling *w, enum side side, const struct side_view views[2], bool promoted,
+                     bool *ret, struct fault *f)
 {
     const struct authority_row *row = &views[side].row;
     struct pg *pg = w->reach(w->ctx, side, f);
@@ -127,7 +135,8 @@ static enum err take(const struct settling *w, enum side side, const struct side
     return keep(w, side, pg_authority_abort(pg, &w->key, row->epoch, row->attempt, ret, f));
 }
 
-static enum err arbitrate(const struct settling *w, enum side side, const struct side_view views[2], bool *ret, struct fault *f)
+static enum err arbitrate(const struct settling *w, enum side side, const struct side_view views[2], bool *ret,
+                          struct fault *f)
 {
     enum side other = other_side(side);
     const struct authority_row *there = &views[other].row;
@@ -136,14 +145,17 @@ static enum err arbitrate(const struct settling *w, enum side side, const struct
     *ret = false;
     if (pg == NULL)
         return f->code;
-    if (there->epoch == views[side].row.epoch) /* else it stands before what this side serves by: there is nothing it could open */
-        TRY(keep(w, other, pg_authority_annul(pg, &w->key, there->epoch, there->attempt, views[side].row.server, ret, f)));
+    if (there->epoch ==
+        views[side].row.epoch) /* else it stands before what this side serves by: there is nothing it could open */
+        TRY(keep(w, other,
+                 pg_authority_annul(pg, &w->key, there->epoch, there->attempt, views[side].row.server, ret, f)));
     else
         *ret = true;
     return *ret ? take(w, side, views, true, ret, f) : ERR_OK;
 }
 
-static enum err still_decided(const struct settling *w, enum side old, const struct authority_row *row, bool *ret, struct fault *f)
+static enum err still_decided(const struct settling *w, enum side old, const struct authority_row *row, bool *ret,
+                              struct fault *f)
 {
     struct pg *pg = w->reach(w->ctx, old, f);
     struct authority_row now;
@@ -151,13 +163,17 @@ static enum err still_decided(const struct settling *w, enum side old, const str
 
     if (pg == NULL)
         return f->code;
-    TRY(keep(w, old, pg_authority_abort(pg, &w->key, row->epoch, -1, &ignored, f))); /* no attempt has that number: it only writes */
+    TRY(keep(
+        w, old,
+        pg_authority_abort(pg, &w->key, row->epoch, -1, &ignored, f))); /* no attempt has that number: it only writes */
     TRY(keep(w, old, pg_authority_row(pg, &w->key, &now, f)));
-    *ret = now.there && !now.open && now.side != old && now.epoch == row->epoch && now.attempt == row->attempt && strcmp(now.server, row->server) == 0;
+    *ret = now.there && !now.open && now.side != old && now.epoch == row->epoch && now.attempt == row->attempt &&
+           strcmp(now.server, row->server) == 0;
     return ERR_OK;
 }
 
-static enum err open_decided(const struct settling *w, enum side old, const struct side_view views[2], struct settle_result *ret, struct fault *f)
+static enum err open_decided(const struct settling *w, enum side old, const struct side_view views[2],
+                             struct settle_result *ret, struct fault *f)
 {
     const struct authority_row *row = &views[old].row;
     enum side new = other_side(old);
@@ -173,8 +189,11 @@ static enum err open_decided(const struct settling *w, enum side old, const stru
         return f->code;
     TRY(keep(w, new, pg_authority_open(pg, &w->key, row->epoch, new, row->attempt, &open, f)));
     if (!open && views[new].row.attempt != row->attempt)
-        return fault_todo(f, ERR_AUTHORITY, "a side that lost what the gate wrote there cannot be opened by it: `leat cutover --force` or `leat rollback --force` opens the one you choose",
-                          "the %s handed over at epoch %lld by attempt %lld, and the %s stands at attempt %lld", side_name(old), (long long)row->epoch, (long long)row->attempt, side_name(new),
+        return fault_todo(f, ERR_AUTHORITY,
+                          "a side that lost what the gate wrote there cannot be opened by it: `leat cutover --force` "
+                          "or `leat rollback --force` opens the one you choose",
+                          "the %s handed over at epoch %lld by attempt %lld, and the %s stands at attempt %lld",
+                          side_name(old), (long long)row->epoch, (long long)row->attempt, side_name(new),
                           (long long)views[new].row.attempt);
     ret->opened = ret->opened || open;
     return ERR_OK;
@@ -188,12 +207,14 @@ enum err pg_settle_leave(const struct settling *w, const struct side_view views[
     struct pg *pg;
 
     *ret_left = false;
-    if (!names_itself(&views[SIDE_SOURCE], SIDE_SOURCE) || !names_itself(&views[SIDE_TARGET], SIDE_TARGET) || source->epoch == target->epoch)
+    if (!names_itself(&views[SIDE_SOURCE], SIDE_SOURCE) || !names_itself(&views[SIDE_TARGET], SIDE_TARGET) ||
+        source->epoch == target->epoch)
         return ERR_OK;
     pg = w->reach(w->ctx, lost, f);
     if (pg == NULL)
         return f->code;
-    return keep(w, lost, pg_authority_leave(pg, &w->key, &views[lost].row, views[other_side(lost)].row.epoch, ret_left, f));
+    return keep(w, lost,
+                pg_authority_leave(pg, &w->key, &views[lost].row, views[other_side(lost)].row.epoch, ret_left, f));
 }
 
 /* It is back, and still takes writes: it is shut as well as can be, now; who serves does not wait for that. */
@@ -233,7 +254,9 @@ static enum err round_of(const struct settling *w, struct settle_result *ret, bo
     case SETTLE_WAIT:
         break;
     }
-    return fault_set(f, ERR_AUTHORITY, "%s%s%.200s", why, unread[0].why[0] != '\0' || unread[1].why[0] != '\0' ? ": " : "", unread[0].why[0] != '\0' ? unread[0].why : unread[1].why);
+    return fault_set(f, ERR_AUTHORITY, "%s%s%.200s", why,
+                     unread[0].why[0] != '\0' || unread[1].why[0] != '\0' ? ": " : "",
+                     unread[0].why[0] != '\0' ? unread[0].why : unread[1].why);
 }
 
 enum err pg_settle(const struct settling *w, struct settle_result *ret, struct fault *f)

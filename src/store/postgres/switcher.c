@@ -135,7 +135,8 @@ enum err pg_switch_rows(struct store_switch *w, struct switch_row *ret_old, stru
 /* --- the attempt --- */
 
 /* A row as the gate may change it. */
-static enum err read_for_gate(struct pg *pg, const struct authority_key *k, const char *side, struct authority_row *ret, struct fault *f)
+static enum err read_for_gate(struct pg *pg, const struct authority_key *k, const char *side, struct authority_row *ret,
+                              struct fault *f)
 {
     TRY(pg_authority_row(pg, k, ret, f));
     if (!ret->there || ret->in_recovery)
@@ -148,9 +149,10 @@ static const char *server_of(const struct authority_row *one, const struct autho
     return one->here == side ? one->server : two->server;
 }
 
-/* Later than whatever either row ever had of this epoch: what was annulled is never met again. The new side first: without its row nothing that is
- * decided could be opened. */
-static enum err write_gate(struct store_switch *w, const struct authority_row *old, const struct authority_row *new, int64_t attempt, struct fault *f)
+/* Later than whatever either row ever had of this epoch: what was annulled is never met again. The new side first:
+ * without its row nothing that is decided could be opened. */
+static enum err write_gate(struct store_switch *w, const struct authority_row *old, const struct authority_row *new,
+                           int64_t attempt, struct fault *f)
 {
     struct authority_key k = authority_key(w->store);
     const char *source = server_of(old, new, SIDE_SOURCE);
@@ -160,11 +162,13 @@ static enum err write_gate(struct store_switch *w, const struct authority_row *o
     TRY(pg_authority_gate(w->there, &k, new, attempt, source, target, &stands, f));
     if (stands)
         TRY(pg_authority_gate(w->beside, &k, old, attempt, source, target, &stands, f));
-    return stands ? ERR_OK : fault_set(f, ERR_SWITCH_HELD_UP, "somebody settles what was under way, or a side failed over");
+    return stands ? ERR_OK
+                  : fault_set(f, ERR_SWITCH_HELD_UP, "somebody settles what was under way, or a side failed over");
 }
 
 /* What was written stands on the timeline it was written for: another one would not have to have it. */
-static enum err still_there(struct store_switch *w, const struct authority_row *old, const struct authority_row *new, struct fault *f)
+static enum err still_there(struct store_switch *w, const struct authority_row *old, const struct authority_row *new,
+                            struct fault *f)
 {
     struct authority_key k = authority_key(w->store);
     struct authority_row now[2];
@@ -197,7 +201,11 @@ enum err pg_switch_gate(struct store_switch *w, int64_t epoch, int64_t *ret_atte
 /* What is prepared and not committed would stand in its own way. */
 enum err pg_switch_settle(struct store_switch *w, struct switch_settled *ret, struct fault *f)
 {
-    struct settling how = {.key = authority_key(w->store), .reach = reach_session, .lost = lose_session, .ctx = w, .least_epoch = least_epoch_read(w->store->state_dir, store_base(w->store))};
+    struct settling how = {.key = authority_key(w->store),
+                           .reach = reach_session,
+                           .lost = lose_session,
+                           .ctx = w,
+                           .least_epoch = least_epoch_read(w->store->state_dir, store_base(w->store))};
     struct settle_result s;
 
     pg_switch_unlock(w);
@@ -580,7 +588,8 @@ static enum side new_side(const struct store_switch *w)
     return w->store->store->back ? SIDE_SOURCE : SIDE_TARGET;
 }
 
-enum err pg_switch_prepare_open(struct store_switch *w, int64_t epoch, int64_t attempt, int64_t deadline_ms, struct fault *f)
+enum err pg_switch_prepare_open(struct store_switch *w, int64_t epoch, int64_t attempt, int64_t deadline_ms,
+                                struct fault *f)
 {
     struct authority_key k = authority_key(w->store);
     bool could = false;
@@ -589,7 +598,8 @@ enum err pg_switch_prepare_open(struct store_switch *w, int64_t epoch, int64_t a
     if (err == ERR_OK)
         err = pg_authority_open(w->opening, &k, epoch, new_side(w), attempt, &could, f);
     if (err == ERR_OK && !could)
-        err = fault_set(f, ERR_SWITCH_HELD_UP, "the new side's row is not that of epoch %" PRId64 ", attempt %" PRId64, epoch - 1, attempt);
+        err = fault_set(f, ERR_SWITCH_HELD_UP, "the new side's row is not that of epoch %" PRId64 ", attempt %" PRId64,
+                        epoch - 1, attempt);
     if (err != ERR_OK)
         end(w->opening, &w->opens);
     return err;

@@ -200,7 +200,11 @@ static void lost_watched(void *ctx, enum side side)
 
 enum err pg_watcher_settle(struct store_watcher *w, struct switch_settled *ret, struct fault *f)
 {
-    struct settling how = {.key = authority_key(w->store), .reach = reach_watched, .lost = lost_watched, .ctx = w, .least_epoch = least_epoch_read(w->store->state_dir, store_base(w->store))};
+    struct settling how = {.key = authority_key(w->store),
+                           .reach = reach_watched,
+                           .lost = lost_watched,
+                           .ctx = w,
+                           .least_epoch = least_epoch_read(w->store->state_dir, store_base(w->store))};
     struct settle_result s;
     struct authority_row old;
     struct authority_row new;
@@ -208,7 +212,7 @@ enum err pg_watcher_settle(struct store_watcher *w, struct switch_settled *ret, 
     TRY(pg_authority_row(w->source, &how.key, &old, f));
     TRY(pg_authority_row(w->target, &how.key, &new, f));
     *ret = (struct switch_settled){new.here == SIDE_SOURCE, new.epoch, false};
-    if (new.there && new.open && new.epoch >= old.epoch)
+    if (new.there &&new.open &&new.epoch >= old.epoch)
         return ERR_OK; /* it was carried out: an attempt that began since is not ended for that */
     TRY(pg_settle(&how, &s, f));
     *ret = (struct switch_settled){s.side == SIDE_SOURCE, s.epoch, s.opened};
