@@ -125,7 +125,8 @@ def test_failover_at_every_step(server, migration, side, step, expected, killed)
     try_step(server, migration, side, step, expected, killed)
 
 
-@pytest.mark.parametrize("killed", [pytest.param(True, marks=pytest.mark.slow), False])
+@pytest.mark.slow
+@pytest.mark.parametrize("killed", [True, False])
 @pytest.mark.limit(240)
 def test_a_decision_the_standby_never_had_is_annulled(server, migration, killed):
     """Consent was given, and the standby is promoted without the decision: the new side's attempt is taken first, and no stale opening comes through."""

@@ -9,8 +9,6 @@
 
 #include <string.h>
 
-#include "base/log.h"
-
 #define ROUNDS 8
 
 static enum side other_side(enum side side)
@@ -217,14 +215,14 @@ enum err pg_settle_leave(const struct settling *w, const struct side_view views[
                 pg_authority_leave(pg, &w->key, &views[lost].row, views[other_side(lost)].row.epoch, ret_left, f));
 }
 
-/* It is back, and still takes writes: it is shut as well as can be, now; who serves does not wait for that. */
+/* It is back, and still takes writes: it is shut as well as can be, now; who serves does not wait for that, nor does it fail by it. */
 static void shut_the_left(const struct settling *w, const struct side_view views[2])
 {
     struct fault ignored = {0};
     bool left;
 
     if (pg_settle_leave(w, views, &left, &ignored) != ERR_OK)
-        log_fault(LOG_WARN, w->key.store, &ignored);
+        fault_clear(&ignored); /* an engine tries again every few seconds */
 }
 
 /* *ret_done: *ret says who serves. Neither: it is looked at again. */

@@ -219,12 +219,31 @@ enum err pg_watcher_settle(struct store_watcher *w, struct switch_settled *ret, 
     return ERR_OK;
 }
 
+/* One of the two was left by --force, and is there again without having been seen to come. */
+static enum err shut_the_left(struct store_watcher *w, struct fault *f)
+{
+    struct settling how = {.key = authority_key(w->store), .reach = reach_watched, .lost = lost_watched, .ctx = w};
+    struct side_view views[2] = {{.answered = true}, {.answered = true}};
+    struct authority_row row;
+    bool left;
+
+    TRY(pg_authority_row(w->source, &how.key, &row, f));
+    views[row.here].row = row;
+    TRY(pg_authority_row(w->target, &how.key, &row, f));
+    views[row.here].row = row;
+    return pg_settle_leave(&how, views, &left, f);
+}
+
 /* Both are looked at, whatever one of them says. */
 enum err pg_watcher_fences(struct store_watcher *w, struct arena *a, const char **ret_source, const char **ret_target, struct fault *f)
 {
     struct fault second = {0};
-    enum err err = pg_fence_mend(w->source, w->store, a, ret_source, f);
-    enum err there = pg_fence_mend(w->target, w->store, a, ret_target, &second);
+    enum err err = shut_the_left(w, f);
+    enum err there;
+
+    if (err == ERR_OK)
+        err = pg_fence_mend(w->source, w->store, a, ret_source, f);
+    there = pg_fence_mend(w->target, w->store, a, ret_target, &second);
 
     if (err == ERR_OK)
         *f = second;
