@@ -229,6 +229,27 @@ def test_a_way_back_whose_slot_was_lost_is_armed_again_and_mended(server, migrat
     assert pair.old.one("select count(*) from entry where client = 8", db="shop") == 1
 
 
+# as the first release with a switch had it
+OLDER = """
+drop function leat.server(); drop function leat.gate(text, text, bigint, bigint, bigint, text, text); drop function leat.open_side(text, text, bigint, text, bigint);
+alter table leat.authority drop column source_server, drop column target_server;
+alter table leat.lease drop column barred;
+create function leat.open_side(of_migration text, of_store text, of_epoch bigint, of_side text) returns boolean language sql as 'select false';
+create or replace function leat.abort_attempt(of_migration text, of_store text, of_epoch bigint, of_attempt bigint) returns boolean language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    a leat.authority;
+    stands boolean;
+begin
+    perform set_config('synchronous_commit', 'on', true);
+    select x.* into a from leat.authority x where x.migration = of_migration and x.store = of_store for update;
+    stands := coalesce(a.epoch = of_epoch and a.attempt = of_attempt and a.side = a.here and a.open, false);
+    update leat.authority x set attempt = case when stands then of_attempt + 1 else x.attempt end where x.migration = of_migration and x.store = of_store;
+    return stands;
+end
+$$;
+"""
+
+
 @pytest.mark.slow
 @pytest.mark.limit(240)
 def test_a_table_of_an_older_leat_is_brought_up_to_date(server, migration):
@@ -237,8 +258,7 @@ def test_a_table_of_an_older_leat_is_brought_up_to_date(server, migration):
     pair.start()
     pair.leat.run("rehearse", "--yes", check=False)
     for side in (pair.old, pair.new):
-        side.sql("drop function leat.server(); drop function leat.open_side(text, text, bigint, text, bigint); alter table leat.authority drop column source_server, drop column target_server;"
-                 "alter table leat.lease drop column barred", db="shop")
+        side.sql(OLDER, db="shop")
     status = pair.leat.state / "run" / "shop.door.0.json"
     os.kill(json.loads(status.read_text())["pid"], signal.SIGKILL)   # another door begins with it as it is
     wait_for(lambda: write_through(pair.door_dsns()[0]), 60, "the door to serve", show=pair.leat.logs)
