@@ -38,6 +38,7 @@ static enum err decide(struct attempt *a, bool *ret_decided, struct fault *f)
             (void)poll(NULL, 0, 100);
     }
     attempt_ends(a, SWITCH_DECIDE);
+    a->report->unknown = err != ERR_OK;
     if (err != ERR_OK)
         return fault_todo(f, ERR_AUTHORITY,
                           "bring the old side back: `leat status` then says who serves; doors wait for it",
@@ -80,6 +81,7 @@ enum err attempt_decide_and_open(struct attempt *a, struct fault *f)
     if (!decided)
         return fault_set(f, ERR_SWITCH_HELD_UP, "a door had given the attempt up");
     TRY(attempt_open_new(a, a->epoch + 1, f));
+    a->report->opened = true;
     if (attempt_release(a, a->new_side, a->epoch + 1, &left) != ERR_OK)
         return fault_set(f, ERR_DOOR_LEFT, "the %s serves from epoch %" PRId64 " on; %s", a->new_side, a->epoch + 1,
                          left.why);

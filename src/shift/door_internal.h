@@ -202,7 +202,7 @@ struct door_list {
     int64_t left; /* how many more may be named */
     int pending;  /* workers */
 };
-enum door_list_what { LIST_UNMOVABLE, LIST_UNHELD, LIST_COLD, LIST_NOT_REBUILT };
+enum door_list_what { LIST_UNMOVABLE, LIST_UNHELD, LIST_COLD, LIST_NOT_REBUILT, LIST_BACKENDS };
 
 struct order {
     struct order *next;

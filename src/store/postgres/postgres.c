@@ -1,6 +1,7 @@
 /* store/postgres/postgres.c — PostgreSQL as a store: the vtable. */
 #include "store/postgres/postgres.h"
 
+#include "store/postgres/admission.h"
 #include "store/postgres/again.h"
 #include "store/postgres/copier.h"
 #include "store/postgres/cutter.h"
@@ -69,6 +70,14 @@ const struct store_ops store_postgres = {
     .switch_decide = pg_switch_decide,
     .switch_open_side = pg_switch_open_side,
     .switch_abort = pg_switch_abort,
+    .admission_open = pg_admission_open,
+    .admission_close = pg_admission_close,
+    .admission_facts = pg_admission_facts,
+    .admission_deny = pg_admission_deny,
+    .admission_give_back = pg_admission_give_back,
+    .admission_may_connect = pg_admission_may_connect,
+    .admission_sessions = pg_admission_sessions,
+    .admission_end = pg_admission_end,
     .stream_open = pg_stream_open,
     .stream_close = pg_stream_close,
     .stream_read = pg_stream_read,
