@@ -13,6 +13,8 @@
 enum ddl_policy { DDL_STOP, DDL_APPLY };
 enum door_unmovable { UNMOVABLE_WAIT, UNMOVABLE_TERMINATE };
 
+#define CONFIG_BACK "+back" /* behind a store's name: no name a user can give holds a '+' */
+
 struct config_store {
     const char *name;        /* [a-z][a-z0-9_-]*, at most 32 characters: it becomes part of slot and file names */
     const char *engine;      /* "postgresql" */
