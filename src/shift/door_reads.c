@@ -2,9 +2,11 @@
  * States and invariants: door_reads.h. */
 #include "shift/door_reads.h"
 
+#include <strings.h>
 #include <sys/epoll.h>
 
 #define WAITED_US 5000 /* less is no waiting */
+#define SAYS_MOST 1024
 
 static const char begin_at_source[] = "START TRANSACTION ISOLATION LEVEL READ COMMITTED READ ONLY";
 
@@ -133,6 +135,15 @@ static void go_home(struct session *s)
     pass_resume(s);
 }
 
+/* Whether it may say that transactions only read from now on: the word is in every way to say so. */
+static bool says_only(const char *p, size_t n)
+{
+    for (size_t i = 0; i + 4 <= n && i < SAYS_MOST; i++)
+        if ((p[i] | 0x20) == 'o' && strncasecmp(p + i, "only", 4) == 0)
+            return true;
+    return false;
+}
+
 /* At once. False: the caller passes it on. */
 static bool send_home(struct session *s, const char *p, size_t n, const struct batch *b)
 {
@@ -140,6 +151,7 @@ static bool send_home(struct session *s, const char *p, size_t n, const struct b
 
     if (b->kind == BATCH_OTHER || b->kind == BATCH_READ_BEGIN || n > b->len)
         r->known = false;
+    r->asks_begin = r->asks_begin || says_only(p, n);
     if (owes(s) && !replaces_unnamed(p, n)) {
         wait_here(s, p, n);
         r->batch_len = b->len;
@@ -308,6 +320,15 @@ void reads_made(struct session *s, bool equal)
         ask_fresh(s);
 }
 
+/* What waits, as it is now that the session is known. */
+static bool still_a_read(struct session *s)
+{
+    struct batch b;
+
+    batch_of(s, s->client.kept.data, s->client.kept.len, false, &b);
+    return (b.kind == BATCH_READ || b.kind == BATCH_READ_BEGIN) && b.len == s->reads->batch_len;
+}
+
 static void make(struct session *s)
 {
     struct reads *r = s->reads;
@@ -320,10 +341,18 @@ static void make(struct session *s)
     twin_make(s);
 }
 
+static void make_if_read(struct session *s)
+{
+    if (reads_on(s) && still_a_read(s))
+        make(s);
+    else
+        go_home(s);
+}
+
 void reads_known(struct session *s)
 {
     if (s->reads->phase == READS_ASKING)
-        make(s);
+        make_if_read(s);
     else if (s->stopped && s->reads->phase == READS_HOME)
         pass_resume(s); /* a switch began meanwhile */
 }
@@ -811,12 +840,20 @@ void reads_stop(struct session *s)
         pay(s);
 }
 
+static struct reads *reads_new(void)
+{
+    struct reads *r = mem_alloc(sizeof *r);
+
+    r->asks_begin = true;
+    return r;
+}
+
 void reads_consider(struct session *s)
 {
     bool in = s->stage == SESSION_LIVE && reads_in_share(s);
 
     if (s->reads == NULL && in)
-        s->reads = mem_alloc(sizeof *s->reads);
+        s->reads = reads_new();
     if (s->reads == NULL)
         return;
     if (s->reads->counted != in)

@@ -62,6 +62,7 @@ struct reads {
     struct session_state *made;   /* what it is; NULL: nothing yet */
     enum reading_isolation isolation; /* of a transaction that says none */
     bool read_only;        /* a transaction that says nothing writes nothing */
+    bool asks_begin;       /* that may have changed: asked at the next that begins */
     struct session *next_waiting, **waiting_at;
 };
 

@@ -89,12 +89,15 @@ struct taking {
     bool looked; /* something but Parse and Describe of the unnamed statement was there */
 };
 
-/* What a transaction is that begins with it; false: not one for the target. */
+/* What a transaction is that begins with it; false: not one for the target. Where it says itself that it only reads, or may, the session is worth
+ * asking for the rest; what is decided then is decided again (still_a_read() in door_reads.c). */
 static bool begins_read(const struct reads *r, const struct reading *one)
 {
     bool read_only = one->mode == MODE_READ_ONLY || (one->mode == MODE_UNSAID && r->read_only);
     enum reading_isolation isolation = one->isolation != ISOLATION_UNSAID ? one->isolation : r->isolation;
 
+    if (!r->known && one->isolation != ISOLATION_HIGHER && (one->mode == MODE_READ_ONLY || (one->mode == MODE_UNSAID && r->asks_begin)))
+        return true;
     return read_only && isolation == ISOLATION_READ_COMMITTED;
 }
 
@@ -172,10 +175,15 @@ static const char *unnamed_before(const struct session *s)
     return text != NULL && memchr(text, '\0', b->len - PGWIRE_HEADER - 1) != NULL ? text : NULL;
 }
 
+/* A name that came since the session was asked: taken for a read, so that it is asked again, and then looked at again. */
+static const char not_known_yet[] = "SELECT 1";
+
 static const char *statement_text(struct taking *t, const char *name)
 {
     const struct session_statement *known = *name != '\0' ? twin_statement(t->s->reads, name) : NULL;
 
+    if (*name != '\0' && known == NULL && !t->s->reads->known)
+        return not_known_yet;
     if (*name != '\0')
         return known != NULL && !known->from_sql ? known->text : NULL;
     if (!t->batch->makes_unnamed) {

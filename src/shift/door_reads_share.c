@@ -94,7 +94,7 @@ json_t *reads_status(struct door *door)
     if (door->fresh != NULL && atomic_load(&door->reads_share) > 0)
         fresh_trouble(door->fresh, trouble);
     text_tidy(trouble);
-    return json_pack("{s:f, s:I, s:I, s:I, s:I, s:I, s:s}", "share", (double)atomic_load(&door->reads_share) / (double)(READS_ALL / 100), "sessions", (json_int_t)DOOR_SUM(door, reads_sessions), "target",
+    return json_pack("{s:f, s:I, s:I, s:I, s:I, s:I, s:I, s:s}", "share", (double)atomic_load(&door->reads_share) / (double)(READS_ALL / 100), "millionths", (json_int_t)atomic_load(&door->reads_share), "sessions", (json_int_t)DOOR_SUM(door, reads_sessions), "target",
                      (json_int_t)DOOR_SUM(door, reads_target), "waited", (json_int_t)DOOR_SUM(door, reads_waited), "late", (json_int_t)DOOR_SUM(door, reads_late), "replayed",
                      (json_int_t)DOOR_SUM(door, reads_replayed), "trouble", trouble);
 }

@@ -94,6 +94,7 @@ static bool may_have(const struct session *s, const struct session_state *state,
         return false;
     r->isolation = reading_isolation(isolation);
     r->read_only = strcmp(read_only, "on") == 0;
+    r->asks_begin = false;
     return strcasecmp(isolation, "serializable") != 0 && strcasecmp(state->encoding, "UTF8") == 0;
 }
 
