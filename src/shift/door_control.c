@@ -8,6 +8,7 @@
  * A request that takes time (warm, hold, rebuild, release) is answered when it is done; its connection hears nothing else before.
  * One is under way at a time; "status" is answered to everybody always. */
 #include "shift/door_control.h"
+#include "shift/door_reads.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -635,6 +636,7 @@ bool control_turn(struct door *door, int ms)
         control_follow(c);
     if (world_mono_us() >= c->status_us) {
         c->status_us = world_mono_us() + STATUS_EVERY_US;
+        reads_look_at_share(door);
         control_write_status(c);
     }
     return !(atomic_load(&door->draining) && atomic_load(&door->clients) == 0);
