@@ -110,4 +110,13 @@ CREATE TABLE IF NOT EXISTS leat.round (
     migration text NOT NULL,
     store text NOT NULL,
     mark bigint NOT NULL,
-    PRIMARY KEY (migration, store))
+    PRIMARY KEY (migration, store));
+CREATE TABLE IF NOT EXISTS leat.denied (
+    n bigint NOT NULL,
+    grantor oid NOT NULL,
+    grantee oid NOT NULL,
+    by_owner boolean NOT NULL,
+    grantable boolean NOT NULL,
+    given boolean NOT NULL,
+    at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (grantor, grantee))

@@ -46,6 +46,7 @@ int cmd_events(struct cli *c, struct fault *f);
 int cmd_verify(struct cli *c, struct fault *f);
 int cmd_repair(struct cli *c, struct fault *f);
 int cmd_rehearse(struct cli *c, struct fault *f);
+int cmd_shift(struct cli *c, struct fault *f);
 int cmd_cutover(struct cli *c, struct fault *f);
 int cmd_rollback(struct cli *c, struct fault *f);
 int cmd_explain(struct cli *c, struct fault *f);

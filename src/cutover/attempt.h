@@ -22,7 +22,8 @@ struct attempt {
     int64_t mark;
     int64_t began_us; /* of the step */
     int64_t paused_us;
-    bool holds; /* doors were told to hold */
+    bool holds;    /* doors were told to hold */
+    bool admitted; /* clients were let in again on the new side, which had been denied */
 };
 
 /* --- attempt.c --- */

@@ -50,6 +50,7 @@ static enum err decide(struct attempt *a, bool *ret_decided, struct fault *f)
         log_fault(LOG_WARN, a->base, &why);
     if (err != ERR_OK || !*ret_decided)
         err = find_out(a, ret_decided, f);
+    a->report->unknown = err != ERR_OK;
     attempt_ends(a, SWITCH_DECIDE);
     return err;
 }
@@ -105,6 +106,7 @@ enum err attempt_decide_and_open(struct attempt *a, struct fault *f)
     TRY(open_new(a, &open, f));
     if (!open)
         TRY(take_back(a, f));
+    a->report->opened = true;
     if (attempt_release(a, a->new_side, a->epoch + 1, &left) != ERR_OK)
         return fault_set(f, ERR_DOOR_LEFT, "the %s serves from epoch %" PRId64 " on; %s", a->new_side, a->epoch + 1,
                          left.why);

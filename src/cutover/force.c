@@ -66,6 +66,19 @@ enum err switch_force_look(const struct switch_job *job, struct arena *a, struct
     return check_needed(job, a, &ret->why, f);
 }
 
+/* Doors and clients log in there now, as they did before it was left. */
+static enum err admit(struct store *store, struct fault *f)
+{
+    struct store_admission *at;
+    bool was;
+    enum err err;
+
+    TRY(store->ops->admission_open(store, STORE_TARGET, &at, f));
+    err = store->ops->admission_give_back(at, &was, f);
+    store->ops->admission_close(at);
+    return err;
+}
+
 enum err switch_force_open(const struct switch_job *job, const struct switch_force *v, const char *body,
                            struct fault *f)
 {
@@ -76,5 +89,6 @@ enum err switch_force_open(const struct switch_job *job, const struct switch_for
     TRY(job->journal->ops->append(job->journal, base_of(job), EVENT_SWITCH_FORCED, body, f));
     if (least < v->view.epoch + 1 || least == INT64_MAX)
         TRY(least_epoch_write(job->state_dir, base_of(job), v->view.epoch + 1, f));
+    TRY_WITH(admit(store, f), f, "letting clients in on the %s again", opened_side(job));
     return store->ops->force_open(store, &v->view, f);
 }

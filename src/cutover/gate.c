@@ -4,6 +4,7 @@
 
 #include "base/world.h"
 #include "cutover/attempt.h"
+#include "cutover/deny.h"
 
 #define PROBE_US ((int64_t)15000000)
 #define WARM_MS 30000
@@ -114,6 +115,8 @@ enum err attempt_gate(struct attempt *a, struct fault *f)
         err = probe(a, f);
     if (err == ERR_OK)
         err = check_doors(a, f);
+    if (err == ERR_OK)
+        err = deny_admit(a, f); /* doors log in there now */
     if (err == ERR_OK)
         err = warm(a, f);
     if (err == ERR_OK)

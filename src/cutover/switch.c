@@ -17,6 +17,7 @@
 #include "base/log.h"
 #include "base/world.h"
 #include "cutover/attempt.h"
+#include "cutover/deny.h"
 #include "cutover/record.h"
 
 #define TRIES 8
@@ -46,13 +47,18 @@ static enum err record_begin(struct attempt *a, struct fault *f)
     return err;
 }
 
+static const char *who_serves(const struct attempt *a)
+{
+    return a->report->unknown ? "unknown" : a->report->decided ? a->new_side : a->old_side;
+}
+
 static enum err record_end(struct attempt *a, enum err result, const struct fault *why, struct fault *f)
 {
     const struct switch_report *r = a->report;
     json_t *o = json_pack("{s:b, s:b, s:I, s:I, s:I, s:I, s:s, s:s}", "rehearsal", (int)a->job->rehearsal, "ok",
                           (int)(result == ERR_OK), "pause_us", (json_int_t)r->pause_us, "held", (json_int_t)r->held,
-                          "moved", (json_int_t)r->moved, "failed", (json_int_t)r->failed, "serves",
-                          r->decided ? a->new_side : a->old_side, "why", result == ERR_OK ? "" : why->why);
+                          "moved", (json_int_t)r->moved, "failed", (json_int_t)r->failed, "serves", who_serves(a),
+                          "why", result == ERR_OK ? "" : why->why);
     char *body = json_dumps(o, JSON_COMPACT);
     enum err err =
         a->job->journal->ops->append(a->job->journal, a->base, EVENT_SWITCH_ENDED, body != NULL ? body : "{}", f);
@@ -136,6 +142,10 @@ enum err switch_run(const struct switch_job *job, struct switch_report *ret, str
         ret->doors = (int)doors_count(a.doors);
         err = try_often(&a, f);
         take_who_serves(&a);
+        if (ret->decided && (err == ERR_OK || err == ERR_DOOR_LEFT))
+            deny_left(&a);
+        else if (!ret->decided && !ret->unknown)
+            deny_again(&a);
     }
     attempt_close(&a);
     return err;

@@ -3,6 +3,7 @@
 #define LEAT_REPLICATE_APPLY_H
 
 #include "base/queue.h"
+#include "replicate/applied.h"
 #include "replicate/ddl.h"
 #include "replicate/registry.h"
 #include "replicate/router.h"
@@ -30,6 +31,7 @@ struct apply_place { /* where the target stands when an engine starts */
     bool serves;             /* the stream's source had the authority there */
     const struct lsn *ahead; /* commits beyond it that are there already (cut.h) */
     size_t ahead_count;
+    struct applied *told;    /* other processes hear there how far the target is; NULL: nobody does */
 };
 
 /* Starts the dispatcher (reading parcels from `in`) and limits.apply_lanes lanes. */

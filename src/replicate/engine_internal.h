@@ -50,6 +50,7 @@ struct engine {
     struct store_watcher *watcher;
     struct watch watch;
     struct progress progress;
+    struct applied *told;      /* how far the target is, for doors; NULL: of a way back */
     struct lsn acknowledged;   /* recorded in the journal; never behind what the source was told */
     enum engine_phase phase;
     bool away;                 /* the target does not answer */

@@ -298,7 +298,7 @@ static enum err start_threads(struct engine *e, const struct stream_facts *facts
 {
     struct store_waits w = {waits_tell, e};
     struct lsn start = lsn_max(facts->applied, e->progress.durable); /* nothing before it is to be applied */
-    struct apply_place at = {.applied = start, .mark = facts->applied, .touched = e->touched, .serves = facts->serves, .ahead = facts->ahead, .ahead_count = facts->ahead_count};
+    struct apply_place at = {.applied = start, .mark = facts->applied, .touched = e->touched, .serves = facts->serves, .ahead = facts->ahead, .ahead_count = facts->ahead_count, .told = e->told};
 
     if (!registry_all(e->registry, TABLE_COPIED)) {
         doing(e, "waiting until no commit can be missing from a snapshot");
@@ -350,6 +350,8 @@ enum err engine_prepare(struct engine *e, struct fault *f)
     struct stream_facts facts;
     bool spool_made = false;
 
+    if (!e->config_store->back)
+        e->told = applied_open(e->state_dir, e->config_store->name); /* first of all: what an engine before said may be about to end */
     TRY(identify(e, a, f));
     TRY(check_slot_first(e, f));
     TRY_WITH(e->store->ops->prepare(e->store, &w, f), f, "taking the target's lease");

@@ -8,6 +8,7 @@
  * A request that takes time (warm, hold, rebuild, release) is answered when it is done; its connection hears nothing else before.
  * One is under way at a time; "status" is answered to everybody always. */
 #include "shift/door_control.h"
+#include "shift/door_reads.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -73,10 +74,10 @@ json_t *control_no(const char *why)
     return json_pack("{s:b, s:s}", "ok", 0, "why", why);
 }
 
-json_t *control_list(struct door *door, enum door_list_what what)
+static json_t *ask_workers(struct door *door, enum door_list_what what, enum side side)
 {
     struct door_list l = {.array = json_array(), .left = NAMED_MOST, .pending = door->worker_count};
-    struct order order = {.kind = ORDER_LIST, .what = what, .list = &l};
+    struct order order = {.kind = ORDER_LIST, .what = what, .side = side, .list = &l};
 
     pthread_mutex_init(&l.lock, NULL);
     pthread_cond_init(&l.done, NULL);
@@ -88,6 +89,11 @@ json_t *control_list(struct door *door, enum door_list_what what)
     pthread_cond_destroy(&l.done);
     pthread_mutex_destroy(&l.lock);
     return l.array;
+}
+
+json_t *control_list(struct door *door, enum door_list_what what)
+{
+    return ask_workers(door, what, SIDE_SOURCE);
 }
 
 void control_order(struct door *door, const struct order *like)
@@ -451,6 +457,18 @@ static json_t *do_drain(struct control *c)
     return json_pack("{s:b}", "ok", 1);
 }
 
+/* Which of that side's sessions are this door's, so that nobody takes them for somebody who came past it. */
+static json_t *do_backends(struct control *c, const json_t *request)
+{
+    enum side side;
+
+    if (!read_side(request, &side))
+        return control_no("\"side\" is source or target");
+    return json_pack("{s:b, s:b, s:s, s:o}", "ok", 1, "serving", (int)(c->phase == PHASE_NONE), "side",
+                     side_name((enum side)atomic_load(&c->door->side)), "pids",
+                     ask_workers(c->door, LIST_BACKENDS, side));
+}
+
 /* From the process that has this one's address now. */
 static json_t *do_cancel(struct control *c, const json_t *request)
 {
@@ -476,6 +494,8 @@ static json_t *carry_out(struct control *c, int peer, const json_t *request)
         return control_no("\"do\" is missing");
     if (strcmp(what, "status") == 0)
         return control_status(c, true);
+    if (strcmp(what, "backends") == 0)
+        return do_backends(c, request);
     if (strcmp(what, "drain") == 0)
         return do_drain(c);
     if (strcmp(what, "cancel") == 0)
@@ -494,7 +514,7 @@ static json_t *carry_out(struct control *c, int peer, const json_t *request)
         return control_hand_over(c, peer);
     if (strcmp(what, "rebuild") == 0)
         return do_rebuild(c, peer, request);
-    return control_no("it knows status, warm, hold, await, rebuild, release, drain, handover");
+    return control_no("it knows status, backends, warm, hold, await, rebuild, release, drain, handover");
 }
 
 /* --- connections --- */
@@ -616,6 +636,7 @@ bool control_turn(struct door *door, int ms)
         control_follow(c);
     if (world_mono_us() >= c->status_us) {
         c->status_us = world_mono_us() + STATUS_EVERY_US;
+        reads_look_at_share(door);
         control_write_status(c);
     }
     return !(atomic_load(&door->draining) && atomic_load(&door->clients) == 0);

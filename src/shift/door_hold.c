@@ -231,6 +231,8 @@ static void hold(struct worker *w, bool unmovable_end)
     w->terminate = unmovable_end;
     for (struct session *s = w->sessions; s != NULL; s = next) {
         next = s->next;
+        if (s->reads != NULL)
+            reads_stop(s); /* which may find its server gone */
         if (s->stage != SESSION_LIVE && s->stage != SESSION_CONNECTING)
             continue;
         if (s->move == MOVE_NONE)
@@ -303,7 +305,7 @@ static void release(struct worker *w, enum side side)
     w->warming = false;
     for (struct session *s = w->sessions; s != NULL; s = next) {
         next = s->next;
-        if (s->server == NULL || s->server->side == side)
+        if (s->server == NULL || session_side(s) == side)
             release_here(s);
         else
             release_there(s);
@@ -320,8 +322,10 @@ static void warm(struct worker *w, enum side side)
     w->warm_side = side;
     for (struct session *s = w->sessions; s != NULL; s = next) {
         next = s->next;
-        if (s->server == NULL || s->server->side == side)
+        if (s->server == NULL || session_side(s) == side)
             continue;
+        if (s->reads != NULL)
+            reads_stop(s);
         want_warm(s);
         move_want_survey(s);
         move_survey(s);
@@ -334,7 +338,7 @@ void hold_live(struct session *s)
     struct worker *w = s->worker;
 
     hold_look(s);
-    if (!w->warming || s->stage != SESSION_LIVE || s->server->side == w->warm_side)
+    if (!w->warming || s->stage != SESSION_LIVE || session_side(s) == w->warm_side)
         return;
     want_warm(s);
     move_want_survey(s);
@@ -376,6 +380,8 @@ static bool is_meant(const struct session *s, enum door_list_what what)
         return s->warm == WARM_FAILED;
     case LIST_NOT_REBUILT:
         return s->move == MOVE_FAILED || s->move == MOVE_REBUILDING;
+    case LIST_BACKENDS:
+        break;
     }
     return false;
 }
@@ -408,11 +414,30 @@ static json_t *describe(const struct session *s, enum door_list_what what)
     return json_pack("{s:s, s:s, s:s, s:s}", "client", session_peer(s, peer), "user", user, "application", name, what == LIST_UNHELD ? "what" : "why", reason);
 }
 
+static void add_backend(const struct backend *b, enum side side, json_t *to)
+{
+    if (b != NULL && b->side == side && b->pid != 0)
+        json_array_append_new(to, json_integer(b->pid));
+}
+
+/* Every connection to that side, by the number its server gave it; those about to be ended, too. */
+static void list_backends(const struct worker *w, enum side side, json_t *to)
+{
+    for (const struct session *s = w->sessions; s != NULL; s = s->next) {
+        add_backend(s->server, side, to);
+        add_backend(s->other, side, to);
+    }
+    for (const struct backend *b = w->old; b != NULL; b = b->next)
+        add_backend(b, side, to);
+}
+
 static void list(struct worker *w, const struct order *order)
 {
     struct door_list *l = order->list;
 
     pthread_mutex_lock(&l->lock);
+    if (order->what == LIST_BACKENDS)
+        list_backends(w, order->side, l->array);
     for (struct session *s = w->sessions; s != NULL && l->left > 0; s = s->next) {
         json_t *one = is_meant(s, order->what) ? describe(s, order->what) : NULL;
 

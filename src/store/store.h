@@ -167,6 +167,33 @@ struct switch_obstacle {
     bool refuses;        /* or is only to be known */
 };
 
+/* A client's session in one side's database, leat's own left out. In the arena. */
+struct store_session {
+    int64_t pid;
+    const char *user;
+    const char *application;
+    const char *address; /* "local": by a socket file */
+    bool superuser;
+    double age_s;
+};
+
+/* Who may connect to one side's database. In the arena. */
+struct store_admission_facts {
+    const char *database;
+    const char *privileges; /* as its server writes them */
+    const char *owner;
+    const char *left_out; /* a table of it that is not the store's, "schema.name"; NULL: there is none */
+    bool acts_as_owner;   /* leat's role may change them */
+    bool serves;          /* a store of this database serves here */
+    bool denied;
+};
+
+/* A role that may log in all the same. */
+struct store_login {
+    const char *role;
+    bool superuser;
+};
+
 struct lane_stats {
     uint64_t replays;     /* batches that had to be replayed row by row */
     uint64_t divergences;
@@ -179,6 +206,7 @@ struct store_watcher;
 struct store_cutter;
 struct store_rows;
 struct store_switch;
+struct store_admission;
 
 enum store_side { STORE_SOURCE, STORE_TARGET };
 
@@ -364,6 +392,24 @@ struct store_ops {
     enum err (*force_open)(struct store *s, const struct force_view *v, struct fault *f);
     /* Both sides answer: one that was left so, and says that it serves, no longer does. *ret_left: that was so. */
     enum err (*outvote)(struct store *s, bool *ret_left, struct fault *f);
+
+    /* --- admission: who may connect to one side's database, and who is connected (cutover/deny.c). Nothing of it
+     * decides anything --- */
+    /* At once, or not: it waits some seconds at most for a server. */
+    enum err (*admission_open)(struct store *s, enum store_side on, struct store_admission **ret, struct fault *f);
+    void (*admission_close)(struct store_admission *a);
+    enum err (*admission_facts)(struct store_admission *a, struct arena *arena, struct store_admission_facts *ret,
+                                struct fault *f);
+    /* Nobody but leat and the doors may connect; what was there is kept beside leat.authority, in the same transaction.
+     * ERR_BUSY: the privileges are not those of `facts` any more. Safe to be done again. */
+    enum err (*admission_deny)(struct store_admission *a, const struct store_admission_facts *facts, struct fault *f);
+    /* What was kept is given back, and forgotten. *ret false: nothing was taken. */
+    enum err (*admission_give_back)(struct store_admission *a, bool *ret, struct fault *f);
+    enum err (*admission_may_connect)(struct store_admission *a, struct arena *arena, struct store_login **ret,
+                                      size_t *ret_count, struct fault *f);
+    enum err (*admission_sessions)(struct store_admission *a, struct arena *arena, struct store_session **ret,
+                                   size_t *ret_count, struct fault *f);
+    enum err (*admission_end)(struct store_admission *a, int64_t pid, struct fault *f);
 
     /* --- stream --- */
     enum err (*stream_open)(struct store *s, struct lsn from, struct store_stream **ret, struct fault *f);

@@ -30,6 +30,9 @@ struct pg {
  * lc_monetary C, row_security off, statement/lock/idle/transaction timeouts 0, default_transaction_* plain,
  * synchronous_commit left as is. Faults: *_UNREACHABLE, AUTH, NO_DATABASE, BUSY (too many connections, starting up). */
 MUST_USE enum err pg_connect(const char *dsn, enum side side, const char *purpose, struct pg **ret, struct fault *f);
+/* The same where nobody can wait long: within some seconds, and no statement takes longer than that. */
+MUST_USE enum err pg_connect_soon(const char *dsn, enum side side, const char *purpose, struct pg **ret,
+                                  struct fault *f);
 /* The same for the replication protocol (walsender). Settings are pinned there too. */
 MUST_USE enum err pg_connect_replication(const char *dsn, enum side side, const char *purpose, struct pg **ret, struct fault *f);
 void pg_free(struct pg *pg);

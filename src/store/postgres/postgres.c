@@ -1,6 +1,7 @@
 /* store/postgres/postgres.c — PostgreSQL as a store: the vtable. */
 #include "store/postgres/postgres.h"
 
+#include "store/postgres/admission.h"
 #include "store/postgres/again.h"
 #include "store/postgres/copier.h"
 #include "store/postgres/cutter.h"
@@ -70,6 +71,14 @@ const struct store_ops store_postgres = {
     .switch_prepare_open = pg_switch_prepare_open,
     .switch_decide = pg_switch_decide,
     .switch_open_side = pg_switch_open_side,
+    .admission_open = pg_admission_open,
+    .admission_close = pg_admission_close,
+    .admission_facts = pg_admission_facts,
+    .admission_deny = pg_admission_deny,
+    .admission_give_back = pg_admission_give_back,
+    .admission_may_connect = pg_admission_may_connect,
+    .admission_sessions = pg_admission_sessions,
+    .admission_end = pg_admission_end,
     .force_look = pg_force_look,
     .force_open = pg_force_open,
     .outvote = pg_store_outvote,
