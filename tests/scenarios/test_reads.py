@@ -325,7 +325,7 @@ def test_a_switch_under_reads(server, migration):
         wait_for(lambda: shop.leat.run("verify", check=False).status == 0, 60, "a comparison")
         r = shop.leat.run("cutover", "--yes").json
         assert r["authority"] == "target" and r["failed"] == 0, r
-        assert shop.reads(0)["share"] == 0
+        wait_for(lambda: shop.reads(0)["share"] == 0, 10, "no share after the switch")
         before = sum(done)
         wait_for(lambda: sum(done) > before + 50 or errors, 60, "work on the new side")
         assert shop.leat.run("shift", "shop", "10%", check=False).status == 3
@@ -333,7 +333,7 @@ def test_a_switch_under_reads(server, migration):
         assert r["authority"] == "source" and r["failed"] == 0, r
         before = sum(done)
         wait_for(lambda: sum(done) > before + 50 or errors, 60, "work on the old side")
-        assert shop.reads(0)["share"] == 0   # until it is said anew
+        wait_for(lambda: shop.reads(0)["share"] == 0, 10, "the share, until it is said anew")
     finally:
         stop.set()
         for t in threads:
