@@ -123,7 +123,7 @@ NO_READS = ["select acts()", "select random() > 2", "select nextval('s') > 0", "
             "select tableoid > 0 from item limit 1", "update item set n = n where id = 1 returning 1", "select 1; select 2", "explain select 1", "select set_config('a.b', 'c', true)"]
 
 
-@pytest.mark.parametrize("source,target", [(15, 15), (13, 17)])
+@pytest.mark.parametrize("source,target", [(15, 15), pytest.param(13, 17, marks=pytest.mark.slow)])
 @pytest.mark.limit(240)
 def test_reads_go_to_the_target_and_what_is_no_read_does_not(server, migration, source, target):
     shop = Shop(server, migration, source, target)
