@@ -321,7 +321,6 @@ struct door {
     int map_count;
     struct fresh *fresh;     /* door_reads.h */
     _Atomic int64_t reads_share; /* in effect; millionths of one percent */
-    int64_t reads_said_us;   /* of what was said of it: when the file was changed last */
 };
 
 /* --- door_tls.c --- */

@@ -10,8 +10,6 @@
 
 static const char begin_at_source[] = "START TRANSACTION ISOLATION LEVEL READ COMMITTED READ ONLY";
 
-static void leave(struct session *s);
-
 /* --- small --- */
 
 enum side session_side(const struct session *s)
@@ -19,7 +17,7 @@ enum side session_side(const struct session *s)
     return s->reads != NULL && s->reads->home != NULL ? s->reads->home->side : s->server->side;
 }
 
-static bool is_quiet(const struct track *t)
+bool reads_quiet(const struct track *t)
 {
     return t->count == 0 && !t->open && !t->copying_in && !t->copying_out;
 }
@@ -44,7 +42,7 @@ bool reads_on(const struct session *s)
            s->born == SIDE_SOURCE && reads_strings_plainly(s);
 }
 
-static void wait_here(struct session *s, const char *p, size_t n)
+void reads_wait(struct session *s, const char *p, size_t n)
 {
     conn_keep(&s->client, p, n);
     s->stopped = true;
@@ -65,7 +63,7 @@ static void list(struct session *s)
     w->waiting = s;
 }
 
-static void unlist(struct session *s)
+void reads_unlist(struct session *s)
 {
     struct reads *r = s->reads;
 
@@ -86,7 +84,7 @@ static bool replaces_unnamed(const char *p, size_t n)
     return n > 0 && (*p == 'Q' || (*p == 'P' && n > PGWIRE_HEADER && p[PGWIRE_HEADER] == '\0'));
 }
 
-static bool owes(struct session *s)
+bool reads_owes(struct session *s)
 {
     return s->reads->owes_unnamed && s->unnamed.len > 0;
 }
@@ -107,7 +105,7 @@ static void paid(struct session *s, struct backend *b)
         pass_resume(s);
 }
 
-static void pay(struct session *s)
+void reads_pay(struct session *s)
 {
     AUTO_BUF out = {0};
 
@@ -120,15 +118,15 @@ static void pay(struct session *s)
 /* --- to the source --- */
 
 /* What waits goes to the source, and is not looked at again. */
-static void go_home(struct session *s)
+void reads_go_home(struct session *s)
 {
     struct reads *r = s->reads;
 
-    unlist(s);
+    reads_unlist(s);
     r->phase = READS_HOME;
     r->pass_once = true;
-    if (owes(s) && !replaces_unnamed(s->client.kept.data, s->client.kept.len)) {
-        pay(s);
+    if (reads_owes(s) && !replaces_unnamed(s->client.kept.data, s->client.kept.len)) {
+        reads_pay(s);
         return;
     }
     r->owes_unnamed = false;
@@ -152,10 +150,10 @@ static bool send_home(struct session *s, const char *p, size_t n, const struct b
     if (b->kind == BATCH_OTHER || b->kind == BATCH_READ_BEGIN || n > b->len)
         r->known = false;
     r->asks_begin = r->asks_begin || says_only(p, n);
-    if (owes(s) && !replaces_unnamed(p, n)) {
-        wait_here(s, p, n);
+    if (reads_owes(s) && !replaces_unnamed(p, n)) {
+        reads_wait(s, p, n);
         r->batch_len = b->len;
-        pay(s);
+        reads_pay(s);
         return true;
     }
     r->owes_unnamed = false;
@@ -181,13 +179,13 @@ static void tell_changes(struct session *s)
 }
 
 /* Only the pointers: whatever state the twin is in. Gives it, for it is the caller's to keep or end. */
-static struct backend *come_back(struct session *s)
+struct backend *reads_come_back(struct session *s)
 {
     struct reads *r = s->reads;
     struct backend *twin = s->server;
 
     ENSURE(r->home != NULL && twin->twin);
-    unlist(s);
+    reads_unlist(s);
     s->server = TAKE(r->home);
     r->renumber = TAKE(s->renumber);
     r->phase = READS_HOME;
@@ -200,7 +198,7 @@ static struct backend *come_back(struct session *s)
 }
 
 /* What its server said meanwhile. False: it is gone, and the session with it. */
-static bool hear_home(struct session *s)
+bool reads_hear_home(struct session *s)
 {
     if (s->reads->home_lost) {
         session_refuse(s, "57P01", "the server ended this session while it read elsewhere", "connect again");
@@ -209,13 +207,6 @@ static bool hear_home(struct session *s)
     if (s->server->params.len > 0 || s->server->heard.len > 0)
         tell_changes(s);
     return s->stage == SESSION_LIVE;
-}
-
-static void keep_twin(struct session *s, struct backend *twin)
-{
-    s->reads->twin = twin;
-    twin->conn.want_read = true;
-    conn_watch(&twin->conn, s->worker->epoll_fd);
 }
 
 static void send_part(struct session *s, char *p, size_t n)
@@ -236,7 +227,7 @@ static void send_batch(struct session *s)
     size_t n = s->client.kept.len;
     char *in = worker_room(s->worker, n);
 
-    unlist(s);
+    reads_unlist(s);
     r->phase = READS_AWAY;
     r->staging = s->track.status != 'E'; /* what fails there failed before */
     r->before = s->track;
@@ -247,7 +238,7 @@ static void send_batch(struct session *s)
     send_part(s, in, n);
 }
 
-static void go(struct session *s)
+void reads_go(struct session *s)
 {
     struct reads *r = s->reads;
 
@@ -270,12 +261,12 @@ static void ask_fresh(struct session *s)
     s->reads->asked = fresh_ask(s->worker->door->fresh);
 }
 
-static void give_up(struct session *s)
+void reads_give_up(struct session *s)
 {
     if (s->reads->home != NULL)
-        leave(s);
+        reads_leave(s);
     else
-        go_home(s);
+        reads_go_home(s);
 }
 
 static void unnamed_given(struct session *s, struct backend *b)
@@ -285,7 +276,7 @@ static void unnamed_given(struct session *s, struct backend *b)
     if (r == NULL || r->phase != READS_MAKING)
         return;
     if (b->talk.errors > 0)
-        give_up(s);
+        reads_give_up(s);
     else
         ask_fresh(s);
 }
@@ -298,7 +289,7 @@ static void give_unnamed(struct session *s, struct backend *twin)
 
     buf_add(&out, s->unnamed.data, s->unnamed.len);
     if (type_map_parse(door_types_way_between(s->worker->door, SIDE_SOURCE, SIDE_TARGET), out.data + PGWIRE_HEADER, out.len - PGWIRE_HEADER, &f) != ERR_OK) {
-        give_up(s);
+        reads_give_up(s);
         return;
     }
     pgwire_sync(&out);
@@ -313,7 +304,7 @@ void reads_made(struct session *s, bool equal)
     if (r->phase != READS_MAKING)
         return;
     if (!equal || !reads_on(s) || r->twin == NULL)
-        go_home(s);
+        reads_go_home(s);
     else if (r->needs_unnamed)
         give_unnamed(s, r->twin);
     else
@@ -334,7 +325,7 @@ static void make(struct session *s)
     struct reads *r = s->reads;
 
     if (!r->fit || r->wanted == NULL || r->twin == NULL || r->twin->talk.ready_left > 0 || !reads_on(s)) {
-        go_home(s);
+        reads_go_home(s);
         return;
     }
     r->phase = READS_MAKING;
@@ -346,7 +337,7 @@ static void make_if_read(struct session *s)
     if (reads_on(s) && still_a_read(s))
         make(s);
     else
-        go_home(s);
+        reads_go_home(s);
 }
 
 void reads_known(struct session *s)
@@ -380,7 +371,7 @@ static void begin(struct session *s, const char *p, size_t n, const struct batch
 {
     struct reads *r = s->reads;
 
-    wait_here(s, p, n);
+    reads_wait(s, p, n);
     r->batch_len = b->len;
     r->needs_unnamed = b->unnamed_before;
     r->makes_unnamed = b->makes_unnamed;
@@ -440,7 +431,7 @@ static size_t first_batch(const struct session *s, const char *p, size_t n)
 /* Without asking where the target is: what is refused there anyhow, what ends the transaction, the rest of a batch. */
 static bool send_on(struct session *s, char *p, size_t n, size_t len)
 {
-    wait_here(s, p, n);
+    reads_wait(s, p, n);
     s->reads->batch_len = len;
     send_batch(s);
     return true;
@@ -461,7 +452,7 @@ static bool client_in_transaction(struct session *s, char *p, size_t n)
     case BATCH_READ_END:
         return send_on(s, p, n, b.len);
     case BATCH_READ:
-        wait_here(s, p, n);
+        reads_wait(s, p, n);
         r->batch_len = b.len;
         r->since_us = s->worker->now_us;
         r->needs_unnamed = b.unnamed_before && !r->owes_unnamed;
@@ -473,8 +464,8 @@ static bool client_in_transaction(struct session *s, char *p, size_t n)
             ask_fresh(s);
         return true;
     default:
-        wait_here(s, p, n);
-        leave(s);
+        reads_wait(s, p, n);
+        reads_leave(s);
         return true;
     }
 }
@@ -492,8 +483,8 @@ static bool client_away(struct session *s, char *p, size_t n)
         send_part(s, p, n);
         return true;
     }
-    if (!is_quiet(&s->track)) {
-        wait_here(s, p, n);
+    if (!reads_quiet(&s->track)) {
+        reads_wait(s, p, n);
         return true;
     }
     if (s->track.status == 'E')
@@ -509,7 +500,7 @@ bool reads_client(struct session *s, char *p, size_t n)
     case READS_AWAY:
         return client_away(s, p, n);
     default:
-        wait_here(s, p, n);
+        reads_wait(s, p, n);
         return true;
     }
 }
@@ -534,7 +525,7 @@ static void left(struct session *s, struct backend *b)
         pass_resume(s);
 }
 
-static void begin_home(struct session *s)
+void reads_begin_home(struct session *s)
 {
     AUTO_BUF out = {0};
     size_t begin;
@@ -543,7 +534,7 @@ static void begin_home(struct session *s)
     s->reads->phase = READS_LEAVING;
     s->reads->known = false;
     s->track = (struct track){.status = 'T'};
-    if (owes(s)) {
+    if (reads_owes(s)) {
         buf_add(&out, s->unnamed.data, s->unnamed.len);
         pgwire_sync(&out);
         ready++;
@@ -555,329 +546,12 @@ static void begin_home(struct session *s)
 }
 
 /* READ COMMITTED: what comes next has its own snapshot, and the source is never behind the target. */
-static void leave(struct session *s)
+void reads_leave(struct session *s)
 {
-    struct backend *twin = come_back(s);
+    struct backend *twin = reads_come_back(s);
 
     backend_end(twin); /* its transaction ends with it */
     twin_end(s);
-    if (hear_home(s))
-        begin_home(s);
-}
-
-/* --- from the server --- */
-
-/* Once more, at the source, as if it had never been sent. twin: NULL: it is gone. */
-static void replay(struct session *s, struct backend *twin)
-{
-    struct reads *r = s->reads;
-    AUTO_BUF again = {0};
-    bool in_transaction = r->before.status == 'T';
-
-    atomic_fetch_add(&s->worker->counts.reads_replayed, 1);
-    batch_refuse(s, buf_cstr(&r->batch), r->batch.len);
-    buf_add(&again, buf_cstr(&r->batch), r->batch.len - r->left);
-    buf_add(&again, buf_cstr(&s->client.kept), s->client.kept.len);
-    s->track = r->before;
-    (void)come_back(s);
-    if (twin != NULL)
-        backend_end(twin);
-    twin_end(s);
-    s->client.left = 0;
-    wait_here(s, again.data, again.len);
-    if (!hear_home(s))
-        return;
-    if (in_transaction)
-        begin_home(s);
-    else
-        go_home(s);
-}
-
-/* What it says to its client must be in the client's numbers. */
-static bool numbers_known(const struct session *s, char type, const char *body, size_t n)
-{
-    struct type_way down = door_types_way_between(s->worker->door, SIDE_TARGET, SIDE_SOURCE);
-    AUTO_BUF copy = {0};
-    struct fault f = {0};
-
-    if (s->renumber == NULL)
-        return true;
-    buf_add(&copy, body, n);
-    return (type == 'T' ? type_map_row_description(down, copy.data, n, &f) : type_map_parameters(down, copy.data, n, &f)) == ERR_OK;
-}
-
-enum look { LOOK_ON, LOOK_GOOD, LOOK_BAD };
-
-static enum look look_at(const struct session *s, char type, const char *body, size_t n)
-{
-    const char *state;
-
-    switch (type) {
-    case 'E':
-        state = pgwire_error_field(body, n, 'C');
-        return state != NULL && strcmp(state, "57014") == 0 ? LOOK_GOOD : LOOK_BAD; /* a cancel, or a time that ran out, is its answer */
-    case 'T':
-    case 't':
-        return numbers_known(s, type, body, n) ? LOOK_ON : LOOK_BAD;
-    case '1':
-    case '2':
-    case '3':
-    case 'n':
-    case 'N':
-    case 'S':
-    case 'A':
-        return LOOK_ON;
-    default:
-        return LOOK_GOOD;
-    }
-}
-
-/* Whether an answer has begun, or failed to. */
-static enum look look(const struct session *s, const char *p, size_t n)
-{
-    uint32_t total = 0;
-    char type = 0;
-
-    for (size_t at = 0; at < n; at += total) {
-        enum look seen;
-
-        if (pgwire_frame(PGWIRE_SERVER, p + at, n - at, &type, &total) != PGWIRE_FRAME)
-            return LOOK_ON;
-        if (n - at < total && type != 'D')
-            return total > DOOR_WHOLE ? LOOK_GOOD : LOOK_ON;
-        seen = look_at(s, type, p + at + PGWIRE_HEADER, (n - at < total ? n - at : total) - PGWIRE_HEADER);
-        if (seen != LOOK_ON)
-            return seen;
-    }
-    return LOOK_ON;
-}
-
-bool reads_server(struct session *s, char *p, size_t n)
-{
-    struct reads *r = s->reads;
-
-    if (r->phase != READS_AWAY || !r->staging)
-        return false;
-    switch (look(s, p, n)) {
-    case LOOK_BAD:
-        replay(s, s->server);
-        return true;
-    case LOOK_GOOD:
-        r->staging = false;
-        session_say(s, &r->held);
-        buf_fini(&r->held);
-        return s->stage != SESSION_LIVE;
-    case LOOK_ON:
-        break;
-    }
-    if (s->renumber != NULL) /* it answers what the door itself asked, too; what is the client's is held */
-        return false;
-    conn_keep(&s->server->conn, p, n);
-    return true;
-}
-
-bool reads_hold(struct session *s, const char *p, size_t n)
-{
-    struct reads *r = s->reads;
-
-    if (r == NULL || r->phase != READS_AWAY || !r->staging)
-        return false;
-    buf_add(&r->held, p, n);
-    return true;
-}
-
-static void over(struct session *s)
-{
-    atomic_fetch_add(&s->worker->counts.reads_target, 1);
-    keep_twin(s, come_back(s));
-    if (!hear_home(s))
-        return;
-    if (!reads_on(s))
-        twin_end(s);
-    if (s->worker->holding || s->worker->warming) {
-        if (owes(s))
-            pay(s);
-        hold_live(s);
-    }
-}
-
-void reads_pending(struct session *s)
-{
-    struct backend *b = s->reads->home != NULL ? s->reads->home : s->reads->twin;
-
-    if (b != NULL && conn_pending(&b->conn))
-        backend_event(b, EPOLLIN);
-}
-
-void reads_ready(struct session *s)
-{
-    if (s->reads->phase == READS_AWAY && track_at_boundary(&s->track))
-        over(s);
-}
-
-/* --- lost --- */
-
-static void lost_away(struct session *s, struct backend *b)
-{
-    struct reads *r = s->reads;
-
-    if (r->staging) {
-        replay(s, b);
-    } else if (is_quiet(&s->track) && s->track.status == 'T') {
-        r->phase = READS_AWAY;
-        leave(s);
-    } else if (s->client.left > 0 || b->conn.left > 0) {
-        conn_close(&b->conn);
-        session_leave(s);
-    } else {
-        session_refuse(s, "57P01", "the target ended the connection in the middle of an answer", "connect again");
-    }
-}
-
-void reads_lost(struct session *s, struct backend *b)
-{
-    struct reads *r = s->reads;
-
-    if (r == NULL) {
-        backend_end(b);
-        return;
-    }
-    if (b == r->home) {
-        r->home_lost = true;
-        conn_close(&b->conn);
-        return;
-    }
-    r->again_us = s->worker->now_us + READS_AGAIN_US;
-    if (b == s->server) {
-        if (s->stage == SESSION_LIVE)
-            lost_away(s, b);
-        else
-            conn_close(&b->conn);
-        return;
-    }
-    twin_end(s);
-    if (r->phase == READS_MAKING || r->phase == READS_WAITING)
-        go_home(s);
-}
-
-/* --- orders, clocks, its life --- */
-
-static void look_again(struct worker *w, void (*what)(struct session *s))
-{
-    struct session *next;
-
-    for (struct session *s = w->waiting; s != NULL; s = next) {
-        next = s->reads->next_waiting;
-        what(s);
-    }
-}
-
-static void go_if_fresh(struct session *s)
-{
-    if (s->reads->phase == READS_WAITING && s->reads->asked <= fresh_reached(s->worker->door->fresh))
-        go(s);
-}
-
-static void expire(struct session *s)
-{
-    if (s->worker->now_us - s->reads->since_us < s->worker->door->store->reads_wait_us)
-        return;
-    if (s->reads->phase == READS_ASKING)
-        return; /* the source answers that, late or not */
-    atomic_fetch_add(&s->worker->counts.reads_late, 1);
-    give_up(s);
-}
-
-void reads_expire(struct worker *w)
-{
-    look_again(w, expire);
-}
-
-static void take_names(struct worker *w, struct names_held *names)
-{
-    reading_cache_free(TAKE(w->readings));
-    names_drop(w->names);
-    w->names = names;
-}
-
-static void consider_all(struct worker *w)
-{
-    struct session *next;
-
-    for (struct session *s = w->sessions; s != NULL; s = next) {
-        next = s->next;
-        if (s->stage == SESSION_LIVE)
-            reads_consider(s);
-    }
-}
-
-void reads_order(struct worker *w, struct order *order)
-{
-    if (order->kind == ORDER_FRESH)
-        look_again(w, go_if_fresh);
-    else if (order->kind == ORDER_NAMES)
-        take_names(w, order->names);
-    else
-        consider_all(w);
-}
-
-void reads_stop(struct session *s)
-{
-    struct reads *r = s->reads;
-
-    if (r->home != NULL || r->phase == READS_LEAVING)
-        return; /* it ends where it is */
-    if (r->phase == READS_ASKING) { /* what waits goes on when the source has answered: reads_known() */
-        unlist(s);
-        r->phase = READS_HOME;
-        twin_end(s);
-        return;
-    }
-    twin_end(s);
-    if (r->phase != READS_HOME)
-        go_home(s);
-    else if (owes(s) && s->stage == SESSION_LIVE && track_at_boundary(&s->track) && s->server->talk.ready_left == 0)
-        pay(s);
-}
-
-static struct reads *reads_new(void)
-{
-    struct reads *r = mem_alloc(sizeof *r);
-
-    r->asks_begin = true;
-    return r;
-}
-
-void reads_consider(struct session *s)
-{
-    bool in = s->stage == SESSION_LIVE && reads_in_share(s);
-
-    if (s->reads == NULL && in)
-        s->reads = reads_new();
-    if (s->reads == NULL)
-        return;
-    if (s->reads->counted != in)
-        atomic_fetch_add(&s->worker->counts.reads_sessions, in ? 1 : -1);
-    s->reads->counted = in;
-    s->reads->off = !in;
-    if (!in)
-        reads_stop(s);
-}
-
-void reads_free(struct session *s)
-{
-    struct reads *r = s->reads;
-
-    unlist(s);
-    if (r->counted)
-        atomic_fetch_sub(&s->worker->counts.reads_sessions, 1);
-    if (r->home != NULL)
-        backend_end(TAKE(r->home));
-    twin_end(s);
-    if (r->arena != NULL)
-        arena_free(r->arena);
-    buf_fini(&r->held);
-    buf_fini(&r->batch);
-    s->reads = NULL;
-    free(r);
+    if (reads_hear_home(s))
+        reads_begin_home(s);
 }

@@ -1,6 +1,8 @@
 /* shift/door_reads.h — reads first: while the source serves, a share of clients has its read-only transactions answered by the target.
  *
  *   door_reads.c        one session: where the next thing its client sends goes, and what becomes of it
+ *   door_reads_answer.c what the target says: passed on, or sent once more to the source
+ *   door_reads_order.c  orders, clocks, the life of what is kept for it
  *   door_reads_twin.c   its second connection, on the target: opened, and made what the session is
  *   door_reads_batch.c  what a client sent up to its Sync: whether all of it is a read
  *   door_reads_share.c  who is of the share
@@ -68,6 +70,21 @@ struct reads {
 
 /* Whether reads of this session may go anywhere now. */
 bool reads_on(const struct session *s);
+
+/* --- door_reads.c, for the files beside it --- */
+bool reads_quiet(const struct track *t); /* everything is answered */
+void reads_wait(struct session *s, const char *p, size_t n); /* keeps it, and reads no more */
+void reads_unlist(struct session *s); /* it waits no longer */
+/* The unnamed statement is on the twin alone; the source is given it. */
+bool reads_owes(struct session *s);
+void reads_pay(struct session *s);
+void reads_go_home(struct session *s); /* what waits goes to the source, and is not looked at again */
+void reads_give_up(struct session *s); /* the same, in a transaction, too */
+void reads_go(struct session *s);      /* the target is far enough: what waits goes there */
+struct backend *reads_come_back(struct session *s);
+bool reads_hear_home(struct session *s);
+void reads_begin_home(struct session *s); /* a transaction as the one that was left, then what waits */
+void reads_leave(struct session *s);
 
 /* --- door_reads_twin.c --- */
 /* Opens one, behind what its client does. */

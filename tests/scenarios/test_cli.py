@@ -50,7 +50,7 @@ def test_help_says_what_is_here_and_what_comes():
     assert "leat doctor" in leat().stdout
     text = leat("help").stdout
     now, later = text.split("in later releases")
-    assert "\n  run " in now and "\n  cutover " in now and "\n  shift " in later and "\n  engine " not in text
+    assert "\n  run " in now and "\n  cutover " in now and "\n  shift " in now and "\n  assess " in later and "\n  engine " not in text
     assert leat("help", "status").stdout.startswith("usage: leat status [--watch]")
     assert leat("status", "--help").stdout == leat("help", "status").stdout
 
