@@ -34,6 +34,8 @@ struct config_store {
     const char **long_snapshots; /* tables whose copy may hold its snapshot beyond limits.snapshot_age */
     size_t long_snapshot_count;
     enum ddl_policy ddl;
+    const char **rights_except; /* roles whose rights may differ between the sides */
+    size_t rights_except_count;
     int deny; /* 1: after a switch the side that was left lets nobody in who comes past the doors */
     const struct config_store *other; /* its way back; of a way back, the store itself */
     bool back;               /* it is a way back: "NAME+back", source and target exchanged. Never in config.stores */
