@@ -53,7 +53,7 @@ def ended(process):
 def test_named_and_mended(server, migration):
     pair = Pair(server, migration, 15, 15, extra=GATES)
     pair.old.sql(SCHEMA, db="shop")
-    pair.old.sql("create materialized view totals as select total()", db="shop")
+    pair.old.sql("create materialized view totals as select total(); create unlogged table loose (id int primary key); insert into loose values (1)", db="shop")
     pair.start()
     pair.leat.run("rehearse", "--yes")
     pair.ready()
@@ -61,13 +61,16 @@ def test_named_and_mended(server, migration):
     for change, _, _ in DIFFERENCES:
         pair.new.sql(change, db="shop")
     pair.new.sql("alter role clerk password 'second'; create role stranger login; grant select on account to stranger", db="shop")   # a role of its own is its business
+    pair.old.sql("select lo_create(4711)", db="shop")
     refused = pair.leat.run("cutover", "--yes", check=3, output="text")
     said = refused.out + refused.err
     for _, words, _ in DIFFERENCES[1:]:
         assert words in said, (words, said)
     assert "role clerk has another password on the new side" in said and "stranger" not in said and "second" not in said and password not in said, said
     assert "materialized view: public.totals holds on the new side" in said, said
+    assert "is in no stream: ALTER TABLE" in said and "1 large object(s) of the old side are not on the new one" in said, said
     assert pair.leat.run("rehearse", "--yes").json["ok"]   # a rehearsal says it, and goes on
+    pair.old.sql("truncate loose; select lo_unlink(4711)", db="shop")
     for _, _, back in DIFFERENCES:
         pair.new.sql(back, db="shop")
     pair.new.sql("update pg_authid set rolpassword = %s where rolname = 'clerk'", (password,), db="shop")
