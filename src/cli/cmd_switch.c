@@ -21,6 +21,7 @@
 #define WAY_BACK_US ((int64_t)120000000)
 #define GATE_US ((int64_t)20000000)
 #define WORD_US ((int64_t)5000000)
+#define LEASE_TTL_US ((int64_t)60000000)
 #define SAID_US ((int64_t)1500000) /* until an engine's status says what it has just done */
 
 enum which { REHEARSE, CUTOVER, ROLLBACK };
@@ -323,7 +324,7 @@ static enum err under_lease(struct switching *w, const struct config_store *stor
     bool is_lost;
     enum err err;
 
-    TRY(lease_keeper_start(w->journal, lease, &interrupted, &keeper, f));
+    TRY(lease_keeper_start(w->journal, lease, LEASE_TTL_US, &interrupted, &keeper, f));
     err = switch_store(w, store, f);
     lease_keeper_stop(keeper, &is_lost, &lost);
     if (!is_lost || (err != ERR_INTERRUPTED && err != ERR_SWITCH_HELD_UP))

@@ -8,14 +8,14 @@
 
 #include "base/world.h"
 
-#define TTL_US ((int64_t)60000000)
-#define RENEW_S 15
-#define AGAIN_S 1 /* after one that failed */
+#define RENEWALS 4 /* within its time */
+#define AGAIN 16   /* after one that failed */
 
 struct lease_keeper {
     struct journal *journal;
     char *name;
     int64_t token;
+    int64_t ttl_us;
     _Atomic bool *stop;
     pthread_t thread;
     pthread_mutex_t lock;
@@ -26,13 +26,15 @@ struct lease_keeper {
 };
 
 /* False: it is to end. */
-static bool wait_s(struct lease_keeper *k, int seconds)
+static bool wait_us(struct lease_keeper *k, int64_t us)
 {
     struct timespec until;
     bool go_on;
 
     clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += seconds;
+    us += until.tv_nsec / 1000;
+    until.tv_sec += us / 1000000;
+    until.tv_nsec = us % 1000000 * 1000;
     pthread_mutex_lock(&k->lock);
     while (!k->ending && pthread_cond_timedwait(&k->ended, &k->lock, &until) == 0)
         continue;
@@ -45,16 +47,16 @@ static void *keep(void *arg)
 {
     struct lease_keeper *k = arg;
     int64_t renewed_us = world_mono_us();
-    int pause_s = RENEW_S;
+    int64_t pause_us = k->ttl_us / RENEWALS;
 
-    while (wait_s(k, pause_s)) {
+    while (wait_us(k, pause_us)) {
         int64_t now_us = world_mono_us();
         struct fault why = {0};
         enum err err = k->journal->ops->lease_renew(k->journal, k->name, k->token, &why);
 
-        pause_s = err == ERR_OK ? RENEW_S : AGAIN_S;
+        pause_us = k->ttl_us / (err == ERR_OK ? RENEWALS : AGAIN);
         renewed_us = err == ERR_OK ? now_us : renewed_us;
-        if (err == ERR_OK || (err != ERR_FENCED_OUT && now_us - renewed_us < TTL_US))
+        if (err == ERR_OK || (err != ERR_FENCED_OUT && now_us - renewed_us < k->ttl_us))
             continue;
         k->why = why;
         k->lost = true;
@@ -85,17 +87,18 @@ static void drop(struct lease_keeper *k)
     free(k);
 }
 
-enum err lease_keeper_start(struct journal *j, const char *name, _Atomic bool *stop, struct lease_keeper **ret,
-                            struct fault *f)
+enum err lease_keeper_start(struct journal *j, const char *name, int64_t ttl_us, _Atomic bool *stop,
+                            struct lease_keeper **ret, struct fault *f)
 {
     struct lease_keeper *k;
     int64_t token;
 
-    TRY(j->ops->lease_take(j, name, TTL_US, &token, f));
+    TRY(j->ops->lease_take(j, name, ttl_us, &token, f));
     k = mem_alloc(sizeof *k);
     k->journal = j;
     k->name = mem_dup(name);
     k->token = token;
+    k->ttl_us = ttl_us;
     k->stop = stop;
     begin(k);
     if (pthread_create(&k->thread, NULL, keep, k) != 0) {

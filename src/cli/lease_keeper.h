@@ -9,8 +9,8 @@
 struct lease_keeper;
 /* ERR_LEASE_HELD: another has it. *stop becomes true when it is lost, to another or because it could not be renewed for
  * as long as it counts. */
-MUST_USE enum err lease_keeper_start(struct journal *j, const char *name, _Atomic bool *stop, struct lease_keeper **ret,
-                                     struct fault *f);
+MUST_USE enum err lease_keeper_start(struct journal *j, const char *name, int64_t ttl_us, _Atomic bool *stop,
+                                     struct lease_keeper **ret, struct fault *f);
 /* *ret_lost with why in *f: it was not ours to the end. Frees it. */
 void lease_keeper_stop(struct lease_keeper *k, bool *ret_lost, struct fault *f);
 

@@ -36,6 +36,8 @@ struct config_store {
     const char **long_snapshots; /* tables whose copy may hold its snapshot beyond limits.snapshot_age */
     size_t long_snapshot_count;
     enum ddl_policy ddl;
+    const char **rights_except; /* roles whose rights may differ between the sides */
+    size_t rights_except_count;
     int deny; /* 1: after a switch the side that was left lets nobody in who comes past the doors */
     const char **reads_share; /* "10%"; the first counts until another is said. count 0: reads stay at the source */
     size_t reads_share_count;

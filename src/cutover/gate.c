@@ -34,19 +34,41 @@ static enum err read_rows(struct attempt *a, struct fault *f)
     return check_rows(a, &old, &new, f);
 }
 
+static bool refuses(const struct switch_job *job, enum switch_hindrance hinders)
+{
+    switch (hinders) {
+    case HINDERS_NOT:
+        return false;
+    case HINDERS_FAILOVER:
+        return !job->rehearsal && !job->no_failover;
+    case HINDERS_CUTOVER:
+        return !job->rehearsal;
+    case HINDERS_ALL:
+        return true;
+    }
+    return true;
+}
+
+/* All are said, the first that refuses as the reason. */
 static enum err check_obstacles(struct attempt *a, struct fault *f)
 {
     AUTO(arena) *arena = arena_new(16384);
+    const struct switch_obstacle *first = NULL;
     struct switch_obstacle *list;
     size_t count;
+    size_t more = 0;
 
     TRY(a->ops->switch_obstacles(a->sw, arena, &list, &count, f));
-    for (size_t i = 0; i < count; i++)
-        if (!list[i].refuses && (a->job->rehearsal || a->job->no_failover || strcmp(list[i].what, "standby") != 0))
+    for (size_t i = 0; i < count; i++) {
+        bool refused = refuses(a->job, list[i].hinders);
+        first = first == NULL && refused ? &list[i] : first;
+        more += refused;
+        if (&list[i] != first)
             attempt_say(a->job, "%s: %s", list[i].what, list[i].why);
-        else
-            return fault_set(f, ERR_GATE, "%s: %s%s", list[i].what, list[i].why, count > 1 ? " (and more)" : "");
-    return ERR_OK;
+    }
+    if (first == NULL)
+        return ERR_OK;
+    return fault_set(f, ERR_GATE, "%s: %s%s", first->what, first->why, more > 1 ? " (and more)" : "");
 }
 
 /* Both streams live, and how long a mark takes is what draining will take. */
@@ -110,13 +132,13 @@ enum err attempt_gate(struct attempt *a, struct fault *f)
     attempt_begins(a, SWITCH_GATE);
     err = read_rows(a, f);
     if (err == ERR_OK)
+        err = deny_admit(a, f); /* doors log in there soon, and rights are compared as they will be */
+    if (err == ERR_OK)
         err = check_obstacles(a, f);
     if (err == ERR_OK)
         err = probe(a, f);
     if (err == ERR_OK)
         err = check_doors(a, f);
-    if (err == ERR_OK)
-        err = deny_admit(a, f); /* doors log in there now */
     if (err == ERR_OK)
         err = warm(a, f);
     if (err == ERR_OK)

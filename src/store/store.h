@@ -161,10 +161,16 @@ struct force_view {
 };
 
 /* What stands in the way of a switch. In the arena. */
+enum switch_hindrance {
+    HINDERS_NOT,      /* it is only to be known */
+    HINDERS_FAILOVER, /* a switch, unless it was said that no standby is promoted meanwhile */
+    HINDERS_CUTOVER,  /* a switch; a rehearsal says it and goes on */
+    HINDERS_ALL       /* a rehearsal, too */
+};
 struct switch_obstacle {
-    const char *what;    /* "prepared-transaction", "long-transaction", "role-shared", "locks", "recovery" */
-    const char *why;     /* who, since when, and what to do */
-    bool refuses;        /* or is only to be known */
+    const char *what; /* "prepared-transaction", "long-transaction", "role-shared", "locks", "rights", ... */
+    const char *why;  /* who, since when, and what to do */
+    enum switch_hindrance hinders;
 };
 
 /* A client's session in one side's database, leat's own left out. In the arena. */
@@ -376,7 +382,9 @@ struct store_ops {
     /* Under the lock: every relation is locked, the old side's fences are shut in the locking transaction, the new side's sequences are beyond the
      * old one's. */
     enum err (*switch_check)(struct store_switch *w, struct fault *f);
-    /* The new side opened as epoch, in a transaction left open: it is committed by switch_open_side, or rolled back. */
+    /* After the drain: no row behaved otherwise than the stream said, and rights on both sides are what they were when
+     * obstacles were looked for; the new side opened as epoch, in a transaction left open: it is committed by
+     * switch_open_side, or rolled back. */
     enum err (*switch_prepare_open)(struct store_switch *w, int64_t epoch, int64_t attempt, int64_t deadline_ms,
                                     struct fault *f);
     /* In the locking transaction: row and fences of the old side, and COMMIT. *ret false: the attempt is over, or the

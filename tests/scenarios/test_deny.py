@@ -4,6 +4,7 @@ import contextlib
 import psycopg2
 import pytest
 
+from test_rights import prepare
 from test_switch import Pair
 from wait import wait_for
 
@@ -30,6 +31,17 @@ def lives(session):
         return False
 
 
+def done(m, command):
+    """Its answer, once its gates are open."""
+    last = {}
+
+    def goes():
+        last["answer"] = m.run(command, "--yes", check=False)
+        return last["answer"].status == 0
+    wait_for(goes, 60, f"the {command}", show=lambda: str(last["answer"].json) + m.logs())
+    return last["answer"].json
+
+
 def denied(r, pair, side):
     """What a switch says of the side it left."""
     assert r["deny"]["side"] == side and r["deny"]["left"] == [] and r["deny"]["notes"] == [], r["deny"]
@@ -37,7 +49,7 @@ def denied(r, pair, side):
     assert not lets_in(pair.side(side), "app") and not lets_in(pair.side(side), "reader") and lets_in(pair.side(side), "postgres")
 
 
-@pytest.mark.limit(120)
+@pytest.mark.limit(240)
 def test_there_and_back(server, migration):
     pair = Pair(server, migration, 13, 17, extra=GATES, doors=1)
     for s in (pair.old, pair.new):
@@ -78,3 +90,29 @@ def test_there_and_back(server, migration):
     r = pair.leat.run("cutover", "--yes").json
     denied(r, pair, "source")
     assert pair.new.sql(PRIVILEGES) == before[pair.new] and lives(client)
+
+
+@pytest.mark.limit(240)
+def test_without_superuser(server, migration):
+    """A member of the owner; and what such a role may not do is said."""
+    old, new = server(15, "old"), server(15, "new")
+    source, target = prepare(old, new)
+    for s in (old, new):
+        s.sql("grant set on parameter session_replication_role to leat; alter role app login; create role stranger login")
+    new.sql("grant all on database shop to app")   # what its owner may on the other side
+    old.sql("alter database shop owner to app")
+    m = migration({"shop": (source, target)}, extra=GATES)
+    m.run("start", "--yes")
+    m.wait_status(lambda s: s["stores"][0].get("following"), 60, "following")
+    m.run("rehearse", "--yes")
+    m.wait_status(lambda s: s["stores"][0]["way_back"]["following"], 60, "the way back to be followed")
+    assert m.run("verify").json["ok"]
+    before = old.sql(PRIVILEGES)
+    mine, other = old.conn("shop", user="app", autocommit=True), old.conn("shop", user="stranger", autocommit=True)
+    r = done(m, "cutover")
+    assert not lives(mine) and lives(other)
+    assert [w["user"] for w in r["deny"]["left"]] == ["stranger"] and "pg_signal_backend" in r["deny"]["notes"][0], r["deny"]
+    assert not lets_in(old, "app") and not lets_in(old, "stranger")
+    r = done(m, "rollback")
+    assert old.sql(PRIVILEGES) == before and lets_in(old, "app") and lives(other)
+    assert "which owns it" in r["deny"]["notes"][0] and lets_in(new, "app"), r["deny"]   # the target's database is postgres's

@@ -22,6 +22,7 @@
 #include "store/postgres/fence.h"
 #include "store/postgres/names.h"
 #include "store/postgres/pg.h"
+#include "store/postgres/rights.h"
 #include "store/postgres/settle.h"
 #include "store/postgres/watcher.h"
 
@@ -37,6 +38,10 @@ struct store_switch {
     struct arena *arena; /* of the lock: what was locked */
     struct fenced *locked;
     size_t locked_count;
+    char old_rights[RIGHTS_SUMS]; /* as they were when they were compared; "": they were not */
+    char new_rights[RIGHTS_SUMS];
+    bool reads_passwords;
+    bool asks_rights;    /* deciding and opening were asked for them as they are now */
     bool locks;          /* deciding is in its transaction */
     bool opens;          /* opening is in its own */
     struct pg *settling[2]; /* by side of the store itself; made beforehand: clients may wait while it is settled */
@@ -223,10 +228,10 @@ struct obstacles {
     size_t size;
 };
 
-static void add(struct obstacles *o, const char *what, bool refuses, const char *why)
+static void add(struct obstacles *o, const char *what, enum switch_hindrance hinders, const char *why)
 {
     if (o->count < o->size)
-        o->list[o->count++] = (struct switch_obstacle){what, why, refuses};
+        o->list[o->count++] = (struct switch_obstacle){what, why, hinders};
 }
 
 static enum err look_at_prepared(struct store_switch *w, struct obstacles *o, struct fault *f)
@@ -235,7 +240,11 @@ static enum err look_at_prepared(struct store_switch *w, struct obstacles *o, st
 
     TRY(pg_exec(w->beside, "SELECT gid, owner FROM pg_catalog.pg_prepared_xacts WHERE database = pg_catalog.current_database() ORDER BY prepared LIMIT 20", &r, f));
     for (int i = 0; i < PQntuples(r); i++)
-        add(o, "prepared-transaction", true, arena_format(o->arena, "%s of %s is prepared, and holds its locks until somebody ends it: COMMIT PREPARED or ROLLBACK PREPARED", PQgetvalue(r, i, 0), PQgetvalue(r, i, 1)));
+        add(o, "prepared-transaction", HINDERS_ALL,
+            arena_format(o->arena,
+                         "%s of %s is prepared, and holds its locks until somebody ends it: COMMIT PREPARED or "
+                         "ROLLBACK PREPARED",
+                         PQgetvalue(r, i, 0), PQgetvalue(r, i, 1)));
     return ERR_OK;
 }
 
@@ -248,9 +257,13 @@ static enum err look_at_sessions(struct store_switch *w, struct pg *pg, struct o
         double age = strtod(PQgetvalue(r, i, 5), NULL);
         const char *who = arena_format(o->arena, "pid %s (%s, %s@%s)", PQgetvalue(r, i, 0), PQgetvalue(r, i, 2), PQgetvalue(r, i, 1), PQgetvalue(r, i, 3));
         if (pg_get_bool(r, i, 6))
-            add(o, "role-shared", true, arena_format(o->arena, "%s works as leat's own role, which passes every fence: give leat a role of its own", who));
+            add(o, "role-shared", HINDERS_ALL,
+                arena_format(o->arena,
+                             "%s works as leat's own role, which passes every fence: give leat a role of its own",
+                             who));
         else if (pg == w->beside && age > LONG_TRANSACTION_S)
-            add(o, "long-transaction", true, arena_format(o->arena, "%s has a transaction open for %.0f s: the switch would wait for it", who, age));
+            add(o, "long-transaction", HINDERS_ALL,
+                arena_format(o->arena, "%s has a transaction open for %.0f s: the switch would wait for it", who, age));
     }
     return ERR_OK;
 }
@@ -272,10 +285,10 @@ static enum err look_at_new_fences(struct store_switch *w, const struct fenced *
     TRY(pg_fence_list(w->there, w->store, o->arena, &list, &count, f));
     for (size_t i = 0; i < count; i++)
         if (list[i].state != 'A')
-            add(o, "fence", true, arena_format(o->arena, "%s is not fenced on the new side", list[i].qualified));
+            add(o, "fence", HINDERS_ALL, arena_format(o->arena, "%s is not fenced on the new side", list[i].qualified));
     for (size_t i = 0; i < old_count; i++)
         if (find_named(list, count, old[i].qualified) == NULL)
-            add(o, "table", true, arena_format(o->arena, "%s is not on the new side", old[i].qualified));
+            add(o, "table", HINDERS_ALL, arena_format(o->arena, "%s is not on the new side", old[i].qualified));
     return ERR_OK;
 }
 
@@ -290,11 +303,16 @@ static enum err look_at_locks(struct store_switch *w, struct obstacles *o, struc
     TRY(pg_integer(w->beside, "SELECT pg_catalog.current_setting('max_locks_per_transaction')::int8 * (pg_catalog.current_setting('max_connections')::int8"
                               " + pg_catalog.current_setting('max_prepared_transactions')::int8)", &room, f));
     if ((int64_t)count > room / 2)
-        add(o, "locks", true, arena_format(o->arena, "%zu relations are to be locked at once, and the old side has room for %" PRId64 " locks: raise max_locks_per_transaction to %" PRId64 " and restart it",
-                                           count, room, 64 * (2 * (int64_t)count / (room > 0 ? room : 1) + 1)));
+        add(o, "locks", HINDERS_ALL,
+            arena_format(o->arena,
+                         "%zu relations are to be locked at once, and the old side has room for %" PRId64
+                         " locks: raise max_locks_per_transaction to %" PRId64 " and restart it",
+                         count, room, 64 * (2 * (int64_t)count / (room > 0 ? room : 1) + 1)));
     for (size_t i = 0; i < count; i++)
         if (list[i].state != 'D')
-            add(o, "fence", true, arena_format(o->arena, "%s has %s on the side that serves", list[i].qualified, list[i].state == '\0' ? "no fence" : "a shut fence"));
+            add(o, "fence", HINDERS_ALL,
+                arena_format(o->arena, "%s has %s on the side that serves", list[i].qualified,
+                             list[i].state == '\0' ? "no fence" : "a shut fence"));
     return look_at_new_fences(w, list, count, o, f);
 }
 
@@ -313,7 +331,11 @@ static enum err look_at_published(struct store_switch *w, enum store_side on, st
     TRY(pg_query(on == STORE_SOURCE ? w->beside : w->there, SQL_SWITCH_UNPUBLISHED, 1, params, &r, f));
     for (int i = 0; i < PQntuples(r); i++)
         if (config_chooses(c, PQgetvalue(r, i, 0), PQgetvalue(r, i, 1)))
-            add(o, "unpublished", true, arena_format(o->arena, "%s.%s is not carried by the stream %s yet: it is taken up within some seconds where both sides have it", PQgetvalue(r, i, 0), PQgetvalue(r, i, 1), from.name));
+            add(o, "unpublished", HINDERS_ALL,
+                arena_format(o->arena,
+                             "%s.%s is not carried by the stream %s yet: it is taken up within some seconds where both "
+                             "sides have it",
+                             PQgetvalue(r, i, 0), PQgetvalue(r, i, 1), from.name));
     return ERR_OK;
 }
 
@@ -325,7 +347,11 @@ static enum err look_at_standbys(struct pg *pg, const char *side, struct obstacl
     TRY(pg_exec(pg, "SELECT pg_catalog.count(*), pg_catalog.count(*) FILTER (WHERE sync_state IN ('sync', 'quorum')) FROM pg_catalog.pg_stat_replication r"
                     " WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_replication_slots s WHERE s.active_pid = r.pid AND s.slot_type = 'logical')", &r, f));
     if (pg_get_int(r, 0, 0) > 0 && pg_get_int(r, 0, 1) == 0)
-        add(o, "standby", false, arena_format(o->arena, "the %s has %s standby(s), none of them synchronous: suspend automatic failover while you switch and say so with --no-failover, or make one synchronous", side, PQgetvalue(r, 0, 0)));
+        add(o, "standby", HINDERS_FAILOVER,
+            arena_format(o->arena,
+                         "the %s has %s standby(s), none of them synchronous: suspend automatic failover while you "
+                         "switch and say so with --no-failover, or make one synchronous",
+                         side, PQgetvalue(r, 0, 0)));
     return ERR_OK;
 }
 
@@ -345,7 +371,11 @@ static enum err name_subscriptions(struct pg *pg, const char *side, struct obsta
     TRY(pg_exec(pg, "SELECT subname FROM pg_catalog.pg_subscription WHERE subenabled AND subdbid ="
                     " (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()) ORDER BY subname", &r, f));
     for (int i = 0; i < PQntuples(r); i++)
-        add(o, "subscription", false, arena_format(o->arena, "subscription %s brings rows in on the %s, past every fence; only a superuser may see into which tables: see that none of them is moved", PQgetvalue(r, i, 0), side));
+        add(o, "subscription", HINDERS_NOT,
+            arena_format(o->arena,
+                         "subscription %s brings rows in on the %s, past every fence; only a superuser may see into "
+                         "which tables: see that none of them is moved",
+                         PQgetvalue(r, i, 0), side));
     return ERR_OK;
 }
 
@@ -369,8 +399,141 @@ static enum err look_at_subscriptions(struct store_switch *w, struct pg *pg, con
         if (strcmp(name, named) == 0 || !is_among(list, count, (uint32_t)pg_get_int(r, i, 1)))
             continue;
         named = name;
-        add(o, "subscription", true, arena_format(o->arena, "subscription %s brings rows in on the %s, past every fence: ALTER SUBSCRIPTION %s DISABLE there, and make it on the side that serves once it does", name, side, pg_quote_ident(o->arena, name)));
+        add(o, "subscription", HINDERS_ALL,
+            arena_format(o->arena,
+                         "subscription %s brings rows in on the %s, past every fence: ALTER SUBSCRIPTION %s DISABLE "
+                         "there, and make it on the side that serves once it does",
+                         name, side, pg_quote_ident(o->arena, name)));
     }
+    return ERR_OK;
+}
+
+/* --- what no stream carries --- */
+
+static void tell_left_out(struct obstacles *o, const char *what, const char *schema, const char *name, bool filled)
+{
+    const char *qualified = pg_quote_qualified(o->arena, schema, name);
+
+    if (strcmp(what, "materialized view") == 0)
+        add(o, what, HINDERS_NOT,
+            arena_format(o->arena,
+                         "%s.%s holds on the new side what it did when it was made there: REFRESH MATERIALIZED VIEW %s "
+                         "there once it serves",
+                         schema, name, qualified));
+    else
+        add(o, what, filled ? HINDERS_CUTOVER : HINDERS_NOT,
+            arena_format(o->arena,
+                         "what is written to %s.%s is in no stream: ALTER TABLE %s SET LOGGED on the old side (it is "
+                         "copied again then), or exclude it in leat.yaml",
+                         schema, name, qualified));
+}
+
+static enum err large_objects(struct pg *pg, struct arena *a, const char **ret, struct fault *f)
+{
+    return pg_value(pg, a,
+                    "SELECT pg_catalog.array_agg(m.oid)::pg_catalog.text FROM pg_catalog.pg_largeobject_metadata m", 0,
+                    NULL, ret, f);
+}
+
+static enum err look_at_large_objects(struct store_switch *w, struct obstacles *o, struct fault *f)
+{
+    const char *params[1];
+    const char *missing;
+
+    TRY(large_objects(w->beside, o->arena, &params[0], f));
+    if (params[0] == NULL)
+        return ERR_OK;
+    TRY(pg_value(
+        w->there, o->arena,
+        "SELECT nullif(pg_catalog.count(*), 0)::pg_catalog.text FROM pg_catalog.unnest($1::pg_catalog.oid[]) x "
+        "WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_largeobject_metadata m WHERE m.oid = x)",
+        1, params, &missing, f));
+    if (missing != NULL)
+        add(o, "large objects", HINDERS_CUTOVER,
+            arena_format(o->arena,
+                         "%s large object(s) of the old side are not on the new one, and no stream carries them: bring "
+                         "them there under the same numbers (pg_dump --blobs of them alone, or lo_from_bytea), or "
+                         "lo_unlink what is no longer used",
+                         missing));
+    else
+        add(o, "large objects", HINDERS_NOT,
+            "those of the old side are on the new one by number; what is in them is not compared, and no stream "
+            "carries it");
+    return ERR_OK;
+}
+
+static enum err look_at_left_out(struct store_switch *w, struct obstacles *o, struct fault *f)
+{
+    AUTO_RESULT *r = NULL;
+
+    TRY(pg_exec(w->beside, SQL_SWITCH_LEFT_OUT, &r, f));
+    for (int i = 0; i < PQntuples(r); i++)
+        if (config_chooses(w->store->store, PQgetvalue(r, i, 1), PQgetvalue(r, i, 2)))
+            tell_left_out(o, PQgetvalue(r, i, 0)[0] == 'm' ? "materialized view" : "unlogged table",
+                          arena_strdup(o->arena, PQgetvalue(r, i, 1)), arena_strdup(o->arena, PQgetvalue(r, i, 2)),
+                          pg_get_bool(r, i, 3));
+    return look_at_large_objects(w, o, f);
+}
+
+/* --- rights --- */
+
+/* Both servers work on it at the same time. */
+static enum err rights_sums(struct store_switch *w, char ret_old[RIGHTS_SUMS], char ret_new[RIGHTS_SUMS],
+                            struct fault *f)
+{
+    struct fault second = {0};
+    enum err err;
+    enum err there;
+
+    TRY(pg_rights_sums_ask(w->beside, w->reads_passwords, f));
+    TRY(pg_rights_sums_ask(w->there, w->reads_passwords, f));
+    err = pg_rights_sums_take(w->beside, ret_old, f);
+    there = pg_rights_sums_take(w->there, ret_new, err == ERR_OK ? f : &second);
+    return err != ERR_OK ? err : there;
+}
+
+static enum err may_read_passwords(struct store_switch *w, struct fault *f)
+{
+    bool here;
+    bool there;
+
+    TRY(pg_rights_reads_passwords(w->beside, &here, f));
+    TRY(pg_rights_reads_passwords(w->there, &there, f));
+    w->reads_passwords = here && there;
+    return ERR_OK;
+}
+
+/* The sums first: what changes while the sides are compared is another sum under the lock. */
+static enum err look_at_rights(struct store_switch *w, struct obstacles *o, struct fault *f)
+{
+    struct rights_difference *list;
+    size_t count;
+    bool unread;
+
+    TRY(may_read_passwords(w, f));
+    TRY(rights_sums(w, w->old_rights, w->new_rights, f));
+    TRY(pg_rights_compare(w->beside, w->there, w->store, o->arena, &list, &count, &unread, f));
+    for (size_t i = 0; i < count; i++)
+        add(o, "rights", HINDERS_CUTOVER, list[i].what);
+    if (unread)
+        add(o, "rights", HINDERS_NOT,
+            "leat's role may not read what roles are known by (pg_authid) on both sides: that passwords are the same "
+            "is not compared");
+    return ERR_OK;
+}
+
+/* Answered while the mark travels, by sessions that have nothing else to do then: clients do not wait for it. */
+static enum err rights_stand(struct store_switch *w, struct fault *f)
+{
+    char old[RIGHTS_SUMS];
+    char new[RIGHTS_SUMS];
+
+    ENSURE(w->asks_rights);
+    w->asks_rights = false;
+    TRY(pg_rights_sums_take(w->deciding, old, f));
+    TRY(pg_rights_sums_take(w->opening, new, f));
+    if (strcmp(old, w->old_rights) != 0 || strcmp(new, w->new_rights) != 0)
+        return fault_set(f, ERR_BUSY, "roles, privileges or settings changed while the switch began");
     return ERR_OK;
 }
 
@@ -388,6 +551,8 @@ enum err pg_switch_obstacles(struct store_switch *w, struct arena *a, struct swi
     TRY(look_at_published(w, STORE_TARGET, &o, f));
     TRY(look_at_standbys(w->beside, "old side", &o, f));
     TRY(look_at_standbys(w->there, "new side", &o, f));
+    TRY(look_at_left_out(w, &o, f));
+    TRY(look_at_rights(w, &o, f));
     *ret = o.list;
     *ret_count = o.count;
     return ERR_OK;
@@ -575,13 +740,31 @@ static enum err shut_fences(struct store_switch *w, struct fault *f)
 
 enum err pg_switch_check(struct store_switch *w, struct fault *f)
 {
-    ENSURE(w->locks);
+    ENSURE(w->locks && w->old_rights[0] != '\0');
+    TRY(pg_rights_sums_ask(w->opening, w->reads_passwords, f));
     TRY(check_old(w, f));
     TRY(shut_fences(w, f));
+    TRY(pg_rights_sums_ask(w->deciding, w->reads_passwords, f));
+    w->asks_rights = true;
     return bring_sequences(w, f);
 }
 
 /* --- decide, open --- */
+
+/* All of the old side is there by now: so is whatever did not fit. */
+static enum err ledger_is_empty(struct store_switch *w, struct fault *f)
+{
+    const char *params[] = {w->store->migration, w->store->name};
+    AUTO_RESULT *r = NULL;
+
+    TRY(pg_query(w->there,
+                 "SELECT pg_catalog.count(*) FROM leat.ledger WHERE migration = $1 AND store = $2 AND settled IS NULL",
+                 2, params, &r, f));
+    if (pg_get_int(r, 0, 0) > 0)
+        return fault_set(f, ERR_GATE, "%s row(s) did not behave as the stream said: see `leat verify`",
+                         PQgetvalue(r, 0, 0));
+    return ERR_OK;
+}
 
 static enum side new_side(const struct store_switch *w)
 {
@@ -593,7 +776,12 @@ enum err pg_switch_prepare_open(struct store_switch *w, int64_t epoch, int64_t a
 {
     struct authority_key k = authority_key(w->store);
     bool could = false;
-    enum err err = begin(w->opening, deadline_ms, &w->opens, f);
+    enum err err = rights_stand(w, f);
+
+    if (err == ERR_OK)
+        err = ledger_is_empty(w, f);
+    if (err == ERR_OK)
+        err = begin(w->opening, deadline_ms, &w->opens, f);
 
     if (err == ERR_OK)
         err = pg_authority_open(w->opening, &k, epoch, new_side(w), attempt, &could, f);
