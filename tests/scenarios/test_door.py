@@ -1,11 +1,14 @@
 """The SQL door: what passes through it, and what becomes of sessions when they are held, moved and released."""
+import contextlib
 import os
 import pathlib
+import signal
 import socket
 import ssl
 import struct
 import subprocess
 import threading
+import time
 
 import psycopg2
 import pytest
@@ -272,6 +275,42 @@ def test_with_no_server_answering_it_holds_and_tries_again(pair):
     old.start()
     door.wait_phase("serving")
     assert door.status()["view"] == {"epoch": 1, "side": "target"}
+
+
+@contextlib.contextmanager
+def asleep(server):
+    """None of its processes gets to run: packets are answered, and nothing else."""
+    pids = [server.pid, *server.backends()]
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in server.backends() + [server.pid]:
+            os.kill(pid, signal.SIGCONT)
+
+
+def test_a_server_that_hangs_keeps_no_answer_from_who_asks(pair):
+    """A hold is refused by its deadline, and clients of the side that serves go on meanwhile; status is answered at once."""
+    _, new, door = pair()
+    a = door.connect()
+    assert door.warm()["ok"]
+    assert door.release("source", 0)["ok"]
+    attempt = door.attempt()
+    with asleep(new):
+        watcher = door.open_control()
+        door.control.send(do="hold", epoch=0, attempt=attempt, deadline_ms=1500)
+        began = time.monotonic()
+        assert watcher.ask(do="status")["phase"] == "serving"
+        assert time.monotonic() - began < 1
+        assert value(a, "select 1") == 1
+        answer = door.control.receive()
+        assert not answer["ok"] and "does not answer" in answer["why"], answer
+        assert time.monotonic() - began < 4
+        watcher.close()
+    wait_for(lambda: door.hold()["ok"], 30, "a hold once it answers")
+    assert door.release("source", 0)["ok"]
+    assert value(a, "select current_database()") == "shop"
 
 
 def test_a_door_that_starts_asks_who_serves(pair):
@@ -676,6 +715,104 @@ def test_a_slow_reader_is_waited_for_in_little_memory(pair):
         memory = int(pathlib.Path(f"/proc/{door.process.pid}/status").read_text().split("VmRSS:")[1].split()[0])
         assert memory < 60000, f"{memory} kB"
         assert len([1 for kind, _ in c.ready() if kind == b"D"]) == 200
+
+
+def works(connection, seconds=5):
+    """The longest that one of many statements took."""
+    longest, end = 0.0, time.monotonic() + seconds
+    for n in range(200):
+        began = time.monotonic()
+        assert value(connection, "select %s", (n,)) == n
+        longest = max(longest, time.monotonic() - began)
+        if time.monotonic() > end:
+            break
+    return longest
+
+
+def test_a_storm_of_connections_hurts_nobody(pair):
+    """Scanners that only connect, some that hang up at once, some that say half a packet and stay: who works goes on, and who comes comes in."""
+    _, _, door = pair()
+    other = door.connect()
+    half = startup_packet(user="postgres", database="shop")[:20]
+    stay = []
+    try:
+        for n in range(600):
+            s = door.raw()
+            if n % 3 == 0:
+                s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                s.close()
+                continue
+            if n % 3 == 1:
+                s.sendall(half)
+            stay.append(s)
+        assert works(other) < 2
+        assert value(door.connect(), "select 1") == 1
+        assert door.hold()["held"] >= 1   # those who are not let in are not waited for
+        assert door.release("source", 0)["ok"]
+        memory = int(pathlib.Path(f"/proc/{door.process.pid}/status").read_text().split("VmRSS:")[1].split()[0])
+        assert memory < 60000, f"{memory} kB"
+    finally:
+        for s in stay:
+            s.close()
+    wait_for(lambda: door.status()["clients"] <= 2, 20, "them to be gone")
+    assert value(other, "select 1") == 1
+
+
+def test_more_clients_than_it_takes_are_told_so(pair):
+    _, _, door = pair(limits="limits:\n  door_clients: 20\n")
+    inside = [door.connect() for _ in range(20)]
+    with pytest.raises(psycopg2.OperationalError) as e:
+        door.connect()
+    assert "limits.door_clients" in str(e.value)
+    assert value(inside[0], "select 1") == 1
+    inside.pop().close()
+    assert value(wait_for(lambda: try_to_connect(door), 10, "there to be room again"), "select 1") == 1
+
+
+def try_to_connect(door):
+    try:
+        return door.connect()
+    except psycopg2.OperationalError:
+        return None
+
+
+def test_a_client_that_takes_its_time_comes_in(pair):
+    """Its first packet and its first statement, byte for byte, while another works."""
+    _, _, door = pair()
+    other = door.connect()
+    with door.raw() as s:
+        s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for byte in startup_packet(user="postgres", database="shop"):
+            s.sendall(bytes([byte]))
+            assert value(other, "select 1") == 1
+        read_until_ready(s)
+        for byte in query("select 'slowly'"):
+            s.sendall(bytes([byte]))
+            assert value(other, "select 1") == 1
+        assert b"slowly" in read_until_ready(s)
+
+
+def read_until_ready(s):
+    got = b""
+    while not got.endswith(b"Z\0\0\0\5I"):
+        part = s.recv(65536)
+        assert part, got
+        got += part
+    return got
+
+
+def test_a_message_said_to_be_enormous_costs_no_memory(pair):
+    """The length of a gigabyte, a little of it, and silence: that session waits, others do not."""
+    _, _, door = pair()
+    other = door.connect()
+    for kind in (b"Q", b"P", b"d", b"C"):
+        with Raw(door.port, db="shop", application_name="enormous") as c:
+            c.sock.sendall(kind + struct.pack("!I", 0x3ffffff0) + b"x" * 100000)
+            assert works(other, 1) < 2
+            memory = int(pathlib.Path(f"/proc/{door.process.pid}/status").read_text().split("VmRSS:")[1].split()[0])
+            assert memory < 60000, f"{memory} kB"
+    wait_for(lambda: door.status()["clients"] == 1, 10, "them to be gone")
+    assert value(other, "select 1") == 1
 
 
 # ---- another process takes it over -------------------------------------------------------------------------------
