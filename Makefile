@@ -40,8 +40,8 @@ soak: setup build ## the scenarios that take long: kills at random instants unde
 fuzz: setup ## fuzz every decoder with libFuzzer, each for SECONDS (60)
 	@$(PYTHON) tools/fuzz --seconds $(SECONDS)
 
-format: ## bring the C code into the house style (clang-format 14)
-	find src tests -name '*.[ch]' -print0 | xargs -0 clang-format-14 -i
+format: ## bring the C lines changed since the last commit into the house style (clang-format 14)
+	git clang-format-14 --quiet --force --extensions c,h
 
 clean: ## remove what was built; the fetched servers in .cache stay
 	rm -rf build build-*

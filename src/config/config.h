@@ -45,6 +45,7 @@ struct config_limits {
     int64_t silence_us;       /* an engine that has said nothing for so long is ended and started again */
     int64_t drop_slot_after_us; /* 0: never */
     int copy_workers;
+    int verify_workers;
     int index_workers;
     int apply_lanes;
     int door_threads;         /* 0: one for every two cores */

@@ -51,6 +51,9 @@ struct parcel *apply_take(struct apply *a, int64_t deadline_us);
 void apply_give_back(struct apply *a, struct parcel *const *list, size_t count);
 /* What a cut is about to apply goes into the note of touched rows first, as it does before any lane has it (invariant 35). */
 MUST_USE enum err apply_note_touched(struct apply *a, const struct batch *b, struct fault *f);
+/* The session of a lane, which has nothing in flight meanwhile: its statements are prepared, its plans and caches warm.
+ * To be left with no transaction open. */
+struct store_lane *apply_held_lane(struct apply *a);
 /* These commits (in any order) are on the target although they lie beyond its position, and are not applied again. */
 void apply_skip(struct apply *a, const struct lsn *commits, size_t count);
 /* How a relation of a transaction lands on the target; *ret NULL: not at all, by this stream. */

@@ -1,0 +1,123 @@
+/* cutover/gate.c — what must be so before anybody is held: see switch.h. */
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/world.h"
+#include "cutover/attempt.h"
+
+#define PROBE_US ((int64_t)15000000)
+#define WARM_MS 30000
+
+static enum err check_rows(struct attempt *a, const struct switch_row *old, const struct switch_row *new,
+                           struct fault *f)
+{
+    if (!old->there || !new->there)
+        return fault_todo(f, ERR_GATE, "`leat rehearse` does it", "store %s is not armed for a switch yet", a->base);
+    if (new->names_here &&new->open)
+        return fault_set(f, ERR_GATE, "the %s serves already, since epoch %" PRId64, a->new_side, new->epoch);
+    if (!old->names_here || !old->open || old->epoch != new->epoch || new->open)
+        return fault_set(f, ERR_AUTHORITY, "the %s says epoch %" PRId64 " (%s), the %s epoch %" PRId64 " (%s)",
+                         a->old_side, old->epoch, old->open ? "open" : "shut", a->new_side, new->epoch,
+                         new->open ? "open" : "shut");
+    a->epoch = old->epoch;
+    a->attempt = old->attempt;
+    return ERR_OK;
+}
+
+static enum err read_rows(struct attempt *a, struct fault *f)
+{
+    struct switch_row old;
+    struct switch_row new;
+
+    TRY(a->ops->switch_rows(a->sw, &old, &new, f));
+    return check_rows(a, &old, &new, f);
+}
+
+static enum err check_obstacles(struct attempt *a, struct fault *f)
+{
+    AUTO(arena) *arena = arena_new(16384);
+    struct switch_obstacle *list;
+    size_t count;
+
+    TRY(a->ops->switch_obstacles(a->sw, arena, &list, &count, f));
+    for (size_t i = 0; i < count; i++)
+        if (!list[i].refuses && (a->job->rehearsal || a->job->no_failover || strcmp(list[i].what, "standby") != 0))
+            attempt_say(a->job, "%s: %s", list[i].what, list[i].why);
+        else
+            return fault_set(f, ERR_GATE, "%s: %s%s", list[i].what, list[i].why, count > 1 ? " (and more)" : "");
+    return ERR_OK;
+}
+
+/* Both streams live, and how long a mark takes is what draining will take. */
+static enum err probe(struct attempt *a, struct fault *f)
+{
+    int64_t mark = attempt_new_mark(a);
+    int64_t until = world_mono_us() + PROBE_US;
+
+    TRY(a->ops->switch_mark(a->sw, STORE_SOURCE, mark, f));
+    TRY(a->ops->switch_mark(a->sw, STORE_TARGET, mark, f));
+    TRY(attempt_await_mark(
+        a, STORE_SOURCE, mark, until, ERR_GATE,
+        "a mark written on the side that serves does not come round: is the stream followed (`leat status`)?", f));
+    return attempt_await_mark(
+        a, STORE_TARGET, mark, until, ERR_GATE,
+        "a mark written on the other side does not come back: does the way back run (`leat status`)?", f);
+}
+
+/* Whoever cannot move is known beforehand: nobody is held in vain. Under `door_unmovable: terminate` such sessions are
+ * ended. */
+static enum err check_movable(struct attempt *a, struct fault *f)
+{
+    json_t *answers = NULL;
+    enum err err = doors_ask(a->doors, json_pack("{s:s}", "do", "status"), a->deadline_us + 2000000, &answers, f);
+    const json_t *one;
+    size_t i;
+
+    if (a->report->unmovable == NULL)
+        a->report->unmovable = json_array();
+    json_array_clear(a->report->unmovable);
+    json_array_foreach(answers, i, one) json_array_extend(a->report->unmovable, json_object_get(one, "unmovable"));
+    json_decref(answers);
+    TRY(err);
+    if (json_array_size(a->report->unmovable) > 0 && a->job->stream->door_unmovable == UNMOVABLE_WAIT) {
+        AUTO_CHARS *first = json_dumps(json_array_get(a->report->unmovable, 0), JSON_COMPACT);
+        return fault_todo(f, ERR_GATE, "wait until they have ended, or `door_unmovable: terminate` in leat.yaml",
+                          "%zu session(s) cannot be moved, the first: %s", json_array_size(a->report->unmovable),
+                          first);
+    }
+    return ERR_OK;
+}
+
+static enum err check_doors(struct attempt *a, struct fault *f)
+{
+    if (doors_count(a->doors) < a->job->stream->door_count)
+        return fault_todo(f, ERR_GATE, "`leat status` says which; the pilot starts them, see .leat/log",
+                          "%zu of %zu doors answer", doors_count(a->doors), a->job->stream->door_count);
+    return ERR_OK;
+}
+
+static enum err warm(struct attempt *a, struct fault *f)
+{
+    return doors_ask(a->doors, json_pack("{s:s, s:s, s:i}", "do", "warm", "side", a->new_side, "deadline_ms", WARM_MS),
+                     (int64_t)WARM_MS * 1000 + 5000000, NULL, f);
+}
+
+enum err attempt_gate(struct attempt *a, struct fault *f)
+{
+    enum err err;
+
+    attempt_begins(a, SWITCH_GATE);
+    err = read_rows(a, f);
+    if (err == ERR_OK)
+        err = check_obstacles(a, f);
+    if (err == ERR_OK)
+        err = probe(a, f);
+    if (err == ERR_OK)
+        err = check_doors(a, f);
+    if (err == ERR_OK)
+        err = warm(a, f);
+    if (err == ERR_OK)
+        err = check_movable(a, f);
+    attempt_ends(a, SWITCH_GATE);
+    return err;
+}
