@@ -162,7 +162,7 @@ static bool try_address(struct backend *b)
             b->plain = true;
         else
             (void)setsockopt(b->conn.fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-        (void)setsockopt(b->conn.fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+        alive_watch(b->conn.fd, &side->patience);
         got = connect(b->conn.fd, (struct sockaddr *)&address.at, address.len);
         if (got == 0 || errno == EINPROGRESS)
             return true;

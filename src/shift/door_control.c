@@ -22,7 +22,6 @@
 #include "base/world.h"
 
 #define LINE_MOST (64 << 10)
-#define SETTLE_EVERY_US 250000
 #define STATUS_EVERY_US 500000
 #define PREPARE_US 500000 /* a warm waits so long while no session comes to a boundary */
 #define WARM_LOOK_US 20000
@@ -133,6 +132,36 @@ void control_release(struct control *c, enum side side, int64_t epoch)
     give_release(c, side, epoch);
 }
 
+/* Of what is pending, when the servers have said what it needs to know. */
+static void refuse_pending(struct control *c, const char *why)
+{
+    control_answer(c, c->pending_peer, control_no(why));
+    c->pending = DO_NOTHING;
+    c->asks = ASK_NOTHING;
+}
+
+static void begin_warm(struct control *c)
+{
+    struct order order = {.kind = ORDER_WARM, .side = c->warm_side};
+
+    c->preparing = -1;
+    control_order(c->door, &order);
+}
+
+static void begin_hold(struct control *c)
+{
+    struct order order = {.kind = ORDER_HOLD, .terminate = c->door->store->door_unmovable == UNMOVABLE_TERMINATE};
+
+    ENSURE(c->phase == PHASE_NONE && c->pending == DO_HOLD);
+    c->owner = c->pending_peer;
+    c->phase = PHASE_HOLDING;
+    control_order(c->door, &order);
+    if (c->hold_waits)
+        return;
+    control_answer(c, c->pending_peer, json_pack("{s:b, s:b}", "ok", 1, "holding", 1));
+    c->pending = DO_NOTHING;
+}
+
 static void begin_settling(struct control *c, const char *why)
 {
     log_line(LOG_WARN, c->door->name, "settles attempt %lld of epoch %lld by itself: %s", (long long)c->attempt, (long long)c->epoch, why);
@@ -141,35 +170,7 @@ static void begin_settling(struct control *c, const char *why)
     c->settle_us = 0;
 }
 
-static void *ask_authority(void *arg)
-{
-    struct control *c = arg;
-    struct settler *x = &c->settler;
-    uint64_t one = 1;
-
-    x->why[0] = '\0';
-    x->got_epoch = 0;
-    x->serves = x->looks && authority_serves(c->authority, x->old, &x->got_epoch);
-    if (!x->serves)
-        x->got = authority_settle(c->authority, &x->got_epoch, x->why);
-    atomic_store(&x->state, SETTLER_DONE);
-    (void)!write(c->door->kick_fd, &one, sizeof one);
-    return NULL;
-}
-
-static void begin_asking(struct control *c, bool looks)
-{
-    struct settler *x = &c->settler;
-
-    c->settle_us = world_mono_us() + SETTLE_EVERY_US;
-    x->old = (enum side)atomic_load(&c->door->side);
-    x->looks = looks;
-    atomic_store(&x->state, SETTLER_WORKS);
-    if (pthread_create(&x->thread, NULL, ask_authority, c) != 0)
-        atomic_store(&x->state, SETTLER_IDLE); /* tried again */
-}
-
-static void act_on_answer(struct control *c)
+static void act_on_settled(struct control *c)
 {
     struct settler *x = &c->settler;
 
@@ -185,34 +186,47 @@ static bool may_look(const struct control *c)
     return c->phase == PHASE_NONE && c->pending == DO_NOTHING;
 }
 
-/* An answer that comes when a release has overtaken it counts for nothing. */
-static void settle(struct control *c)
+/* The request that waited for this goes on, or is answered: no. */
+static void act_on_request(struct control *c)
 {
-    struct settler *x = &c->settler;
+    const struct settler *x = &c->settler;
 
-    if (atomic_load(&x->state) == SETTLER_DONE) {
-        pthread_join(x->thread, NULL);
-        atomic_store(&x->state, SETTLER_IDLE);
-        if (x->looks && may_look(c) && (int)x->old == atomic_load(&c->door->side))
-            control_looked(c);
-        else if (!x->looks && c->phase == PHASE_SETTLING)
-            act_on_answer(c);
-    }
-    if (atomic_load(&x->state) != SETTLER_IDLE)
+    if (x->task != c->asks || x->request != c->request)
         return;
-    if (c->phase == PHASE_SETTLING && world_mono_us() >= c->settle_us)
-        begin_asking(c, false);
-    else if (may_look(c) && world_mono_us() >= c->look_us)
-        begin_asking(c, true);
+    c->asks = ASK_NOTHING;
+    if (!x->yes)
+        refuse_pending(c, x->why);
+    else if (x->task == ASK_TYPES)
+        begin_warm(c);
+    else
+        begin_hold(c);
 }
 
-/* Another is about to ask; a look is a query or two. */
-static void end_look(struct control *c)
+/* An answer that comes when a release has overtaken it counts for nothing. */
+static void act_on_answer(struct control *c)
 {
-    if (atomic_load(&c->settler.state) == SETTLER_IDLE || !c->settler.looks)
+    const struct settler *x = &c->settler;
+
+    if (x->task == ASK_STANDS || x->task == ASK_TYPES)
+        act_on_request(c);
+    else if (x->task == ASK_LOOK && may_look(c) && (int)x->old == atomic_load(&c->door->side))
+        control_looked(c);
+    else if (x->task == ASK_SETTLE && c->phase == PHASE_SETTLING)
+        act_on_settled(c);
+}
+
+static void turn_settler(struct control *c)
+{
+    if (control_has_answer(c))
+        act_on_answer(c);
+    if (atomic_load(&c->settler.state) != SETTLER_IDLE)
         return;
-    pthread_join(c->settler.thread, NULL);
-    atomic_store(&c->settler.state, SETTLER_IDLE);
+    if (c->phase == PHASE_SETTLING && world_mono_us() >= c->settle_us)
+        control_ask(c, ASK_SETTLE);
+    else if (c->asks != ASK_NOTHING)
+        control_ask(c, c->asks);
+    else if (may_look(c) && world_mono_us() >= c->look_us)
+        control_ask(c, ASK_LOOK);
 }
 
 /* --- what is under way --- */
@@ -305,7 +319,10 @@ static void check_pending(struct control *c)
         return;
     if (c->phase == PHASE_RELEASING)
         check_release(c);
-    if (c->pending == DO_WARM)
+    if (c->asks != ASK_NOTHING) {
+        if (late)
+            refuse_pending(c, "a server does not answer");
+    } else if (c->pending == DO_WARM)
         check_warm(c, late);
     else if (c->pending == DO_HOLD)
         check_hold(c, late);
@@ -328,6 +345,8 @@ static void begin(struct control *c, int peer, enum control_do what, const json_
 {
     c->pending = what;
     c->pending_peer = peer;
+    c->request++;
+    c->asks = ASK_NOTHING;
     c->asked_us = world_mono_us();
     c->deadline_us = c->asked_us + number(request, "deadline_ms", DEADLINE_MS) * 1000;
 }
@@ -344,43 +363,29 @@ static bool read_side(const json_t *request, enum side *ret)
 
 static json_t *do_warm(struct control *c, int peer, const json_t *request)
 {
-    struct order order = {.kind = ORDER_WARM};
-    struct fault f = {0};
+    enum side side;
 
-    if (!read_side(request, &order.side) || (int)order.side == atomic_load(&c->door->side))
+    if (!read_side(request, &side) || (int)side == atomic_load(&c->door->side))
         return control_no("\"side\" names the side that does not serve now: source or target");
-    if (door_types_load(c->door, &f) != ERR_OK)
-        return control_no(f.why);
     begin(c, peer, DO_WARM, request);
-    c->preparing = -1;
-    control_order(c->door, &order);
+    c->warm_side = side;
+    c->asks = ASK_TYPES;
     return NULL;
 }
 
 static json_t *do_hold(struct control *c, int peer, const json_t *request)
 {
-    struct order order = {.kind = ORDER_HOLD, .terminate = c->door->store->door_unmovable == UNMOVABLE_TERMINATE};
-    enum side old = (enum side)atomic_load(&c->door->side);
-    const json_t *wait = json_object_get(request, "wait");
-
-    end_look(c);
-    if (c->phase != PHASE_NONE || atomic_load(&c->settler.state) != SETTLER_IDLE)
+    if (c->phase != PHASE_NONE)
         return control_no("an attempt is under way here already");
     c->epoch = number(request, "epoch", -1);
     c->attempt = number(request, "attempt", -1);
     if (c->epoch != atomic_load(&c->door->epoch))
         return json_pack("{s:b, s:s, s:I}", "ok", 0, "why", "this door is at another epoch", "epoch", (json_int_t)atomic_load(&c->door->epoch));
-    if (!authority_stands(c->authority, old, c->epoch, c->attempt, c->trouble))
-        return control_no(c->trouble);
     begin(c, peer, DO_HOLD, request);
     c->hold_deadline_us = c->deadline_us;
-    c->owner = peer;
-    c->phase = PHASE_HOLDING;
-    control_order(c->door, &order);
-    if (!json_is_false(wait))
-        return NULL;
-    c->pending = DO_NOTHING;
-    return json_pack("{s:b, s:b}", "ok", 1, "holding", 1);
+    c->hold_waits = !json_is_false(json_object_get(request, "wait"));
+    c->asks = ASK_STANDS;
+    return NULL;
 }
 
 /* The second step of a hold that did not wait. */
@@ -526,6 +531,7 @@ static void peer_gone(struct control *c, int peer)
     buf_fini(&c->peers[peer].in);
     if (c->pending != DO_NOTHING && c->pending_peer == peer) {
         c->pending_peer = -1;
+        c->asks = ASK_NOTHING;
         if (c->pending != DO_RELEASE)
             c->pending = DO_NOTHING;
     }
@@ -631,7 +637,7 @@ bool control_turn(struct door *door, int ms)
     wait_for_something(c, ms);
     check_pending(c);
     control_pass_cancels(c);
-    settle(c);
+    turn_settler(c);
     if (c->phase == PHASE_FOLLOWING)
         control_follow(c);
     if (world_mono_us() >= c->status_us) {
@@ -683,8 +689,7 @@ void control_close(struct door *door)
     }
     if (c->run_fd >= 0)
         close(c->run_fd);
-    if (atomic_load(&c->settler.state) != SETTLER_IDLE)
-        pthread_join(c->settler.thread, NULL);
+    control_end_asking(c);
     authority_free(c->authority);
     free(c);
     door->control = NULL;

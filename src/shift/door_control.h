@@ -14,13 +14,23 @@ struct control_peer {
     struct buf in;
 };
 
-/* Servers that may not answer are asked by a thread of its own: in settling, and whether ours still serves. */
+/* Servers that may not answer are asked by a thread of its own, one question at a time: the loop waits for no server. */
+enum settler_task {
+    ASK_NOTHING,
+    ASK_SETTLE,
+    ASK_LOOK,   /* whether `old` still serves; who does, and what types there are, is asked where it does not */
+    ASK_STANDS, /* whether the attempt may be held for */
+    ASK_TYPES
+};
 struct settler {
     pthread_t thread;
     _Atomic int state; /* enum settler_state */
+    enum settler_task task;
+    int64_t request; /* STANDS, TYPES: whose */
     enum side old;
-    bool looks;   /* only whether `old` serves; who does is asked where it does not */
-    bool serves;
+    bool yes;     /* LOOK: it serves; STANDS: it does; TYPES: they are known. Else `why` says why not */
+    bool types;   /* LOOK that found another side: they are known */
+    int64_t epoch, attempt;
     enum settled got;
     int64_t got_epoch;
     char why[256];
@@ -36,6 +46,10 @@ struct control {
     enum control_phase phase;
     enum control_do pending; /* what pending_peer waits for */
     int pending_peer;       /* -1: it is gone */
+    int64_t request;        /* its number */
+    enum settler_task asks; /* what it waits for before anything else; no longer than its deadline */
+    bool hold_waits;        /* its hold is answered when all are held */
+    enum side warm_side;
     int owner;              /* whose hold it is; -1: nobody's, or gone */
     int64_t epoch, attempt; /* of the hold */
     int64_t asked_us;
@@ -72,8 +86,15 @@ bool control_all_carried_out(const struct door *door);
 /* Sessions are let go to that side, by its own word. */
 void control_release(struct control *c, enum side side, int64_t epoch);
 
+/* --- door_ask.c --- */
+/* The settler is idle. */
+void control_ask(struct control *c, enum settler_task task);
+/* Once for each question; the settler is idle then, and says what came of it. */
+bool control_has_answer(struct control *c);
+void control_end_asking(struct control *c); /* when the door ends */
+
 /* --- door_follow.c --- */
-/* The settler has looked while nothing was under way. */
+/* The settler has looked, and nothing is under way. */
 void control_looked(struct control *c);
 /* A step on the way to the other side. */
 void control_follow(struct control *c);

@@ -13,16 +13,15 @@
 #define STEP_US ((int64_t)3000000)       /* for the hold, and for the rebuild */
 
 /* Without the map of types a rebuilt session might name other ones: then none is. */
-static void begin(struct control *c, enum side side, int64_t epoch)
+static void begin(struct control *c, enum side side, int64_t epoch, bool types_known)
 {
     struct order hold = {.kind = ORDER_HOLD, .terminate = c->door->store->door_unmovable == UNMOVABLE_TERMINATE};
     struct order warm = {.kind = ORDER_WARM, .side = side};
-    struct fault f = {0};
 
     log_line(LOG_WARN, c->door->name, "the %s serves at epoch %lld, and this door was not told: follows", side_name(side), (long long)epoch);
-    c->follow = (struct follow){.side = side, .epoch = epoch, .may_rebuild = door_types_load(c->door, &f) == ERR_OK};
-    if (!c->follow.may_rebuild)
-        log_fault(LOG_WARN, c->door->name, &f);
+    c->follow = (struct follow){.side = side, .epoch = epoch, .may_rebuild = types_known};
+    if (!types_known)
+        log_line(LOG_WARN, c->door->name, "its types are not known, so no session is made anew there: %s", c->settler.why);
     c->follow.deadline_us = world_mono_us() + STEP_US;
     c->owner = -1;
     c->phase = PHASE_FOLLOWING;
@@ -36,13 +35,13 @@ void control_looked(struct control *c)
     const struct settler *x = &c->settler;
     enum side other = x->old == SIDE_SOURCE ? SIDE_TARGET : SIDE_SOURCE;
 
-    c->look_us = world_mono_us() + (x->serves || x->got != SETTLED_NOT ? LOOK_US : LOOK_AGAIN_US);
+    c->look_us = world_mono_us() + (x->yes || x->got != SETTLED_NOT ? LOOK_US : LOOK_AGAIN_US);
     if (x->got_epoch <= atomic_load(&c->door->epoch))
         return;
-    if (x->serves || x->got == (other == SIDE_SOURCE ? SETTLED_TARGET : SETTLED_SOURCE))
+    if (x->yes || x->got == (other == SIDE_SOURCE ? SETTLED_TARGET : SETTLED_SOURCE))
         atomic_store(&c->door->epoch, x->got_epoch); /* there and back without us, or armed only now */
     else if (x->got == (other == SIDE_SOURCE ? SETTLED_SOURCE : SETTLED_TARGET))
-        begin(c, other, x->got_epoch);
+        begin(c, other, x->got_epoch, x->types);
 }
 
 static bool begin_rebuild(struct control *c)

@@ -8,6 +8,7 @@
  *   door_hold.c       hold, warm, release: one worker's part
  *   door_move.c       one session inspected on the old side, rebuilt and verified on the new, swapped
  *   door_control.c    the control socket: what the pilot asks for
+ *   door_ask.c        the thread that asks servers for it
  *   door_cancel.c     requests to cancel
  *   door_handover.c   a new process takes the address over
  *   door_settle.c     leat.authority on both sides: the view at the start, and settling without the pilot
@@ -16,6 +17,7 @@
  *   door_sides.c      the two servers: addresses, names, TLS
  *   door_login.c      who a client is, and how a server is shown that it is that one
  *   door_types.c      the map of both sides' types
+ *   door_alive.c      whether the other end is still there
  *   door_tls.c        TLS toward clients
  *   door_status.c     what it says of itself
  *
@@ -69,8 +71,18 @@ struct side_address {
     char host[256]; /* as written; for certificates and messages */
 };
 
+/* How long the other end of a connection may say nothing before it is taken to be gone. */
+struct patience {
+    int idle_s;     /* then it is asked; 0: as this system does, -1: never */
+    int interval_s; /* 0: as this system does */
+    int count;      /* 0: as this system does */
+    int silent_ms;  /* while something that was sent has no answer; 0: as this system does */
+};
+extern const struct patience alive_client; /* with clients: a server that does not hear them would ask after two hours */
+
 struct door_side {
     const char *dsn;
+    struct patience patience; /* as its connection string says to libpq, or leat's own */
     char *database;
     enum tls_mode tls;
     SSL_CTX *tls_ctx; /* NULL: TLS is not used */
@@ -165,6 +177,7 @@ struct session {
     bool came_ready;       /* within one read of the server */
     bool swallow;          /* its held request was cancelled: dropped up to its Sync */
     bool again;            /* in worker->again */
+    int64_t collect_us;    /* when its last round on its old server began */
     int64_t since_us;      /* of login; then of the wait while held, 0: nothing waits */
     uint32_t pid;          /* what the client was told as its key */
     uint32_t key;
@@ -262,6 +275,7 @@ struct worker {
     struct session **again; /* TLS has read more than was asked for */
     size_t again_count, again_size;
     uint32_t next_pid;
+    uint32_t slice;         /* of the sessions: looked at in this tick */
     bool stopping;
     bool holding;
     bool terminate;         /* while holding: unmovable ones are ended */
@@ -442,6 +456,7 @@ void move_rebuild(struct session *s);
 void move_rebuilt(struct session *s, const char *why);
 /* Its last notifications are fetched, then `other` becomes its server. */
 void move_collect(struct session *s);
+void move_collect_late(struct session *s); /* at each tick: its old server does not answer */
 void move_forget(struct session *s);
 /* Looks, where it stands at a boundary, whether it could move; if so, it is made anew on `other` beforehand, so that while it is held
  * there is only to be seen that it is still what it was. */
@@ -479,10 +494,15 @@ void reads_expire(struct worker *w);
 enum side session_side(const struct session *s);
 
 /* --- door_types.c --- */
+/* By one thread at a time: the settler. */
 MUST_USE enum err door_types_load(struct door *door, struct fault *f);
 void door_types_free(struct door *door);
 struct type_way door_types_way(struct door *door, enum side from); /* to the other one */
 struct type_way door_types_way_between(struct door *door, enum side from, enum side to);
+
+/* --- door_alive.c --- */
+void alive_watch(int fd, const struct patience *p);
+void alive_look(struct worker *w); /* at each tick */
 
 /* --- door_control.c --- */
 struct control;

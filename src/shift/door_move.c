@@ -14,6 +14,7 @@
 #include "shift/rebuild.h"
 
 #define STATE_CHUNK 1024
+#define COLLECT_US 5000000 /* a server that lives answers within that; from one that does not nothing is to be had */
 
 static void move_prepared(struct session *s);
 
@@ -426,6 +427,13 @@ void move_collect(struct session *s)
         swap(s);
         return;
     }
+    s->collect_us = s->worker->now_us;
     pgwire_sync(&out);
     backend_talk(s->server, &out, 1, collected);
+}
+
+void move_collect_late(struct session *s)
+{
+    if (s->worker->now_us - s->collect_us > COLLECT_US)
+        backend_gone(s->server);
 }

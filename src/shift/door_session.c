@@ -24,13 +24,9 @@
 static void quicken(int fd)
 {
     int on = 1;
-    int idle = 60;
-    int interval = 15;
 
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof idle);
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof interval);
+    alive_watch(fd, &alive_client);
 }
 
 void session_accept(struct worker *w, int fd, const struct sockaddr_storage *peer)

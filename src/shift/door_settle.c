@@ -11,6 +11,9 @@
 #include "store/least_epoch.h"
 #include "store/postgres/settle.h"
 
+/* Longer than the statement_timeout. What is on its way to a server then may still be carried out; each act bears that. */
+#define ANSWER_MS 5000
+
 struct authority {
     struct door *door;
     struct pg *pg[2]; /* NULL: not connected */
@@ -46,7 +49,8 @@ static enum err reach(struct authority *a, enum side side, struct fault *f)
         return ERR_OK;
     hang_up(a, side);
     TRY(pg_connect(a->door->sides[side].dsn, side, "door", &a->pg[side], f));
-    return pg_exec(a->pg[side], "SET statement_timeout = '3s'; SET synchronous_commit = on", NULL, f);
+    TRY(pg_query_within(a->pg[side], ANSWER_MS, "SET statement_timeout = '3s'", 0, NULL, NULL, f));
+    return pg_query_within(a->pg[side], ANSWER_MS, "SET synchronous_commit = on", 0, NULL, NULL, f);
 }
 
 static struct pg *reach_side(void *ctx, enum side side, struct fault *f)

@@ -5,6 +5,7 @@
 #include <netdb.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/un.h>
 
@@ -180,6 +181,28 @@ static enum err make_tls(struct door_side *side, const PQconninfoOption *options
     return load_roots(side, option(options, "sslrootcert"), f);
 }
 
+static int number(const PQconninfoOption *options, const char *name, int otherwise)
+{
+    const char *value = option(options, name);
+
+    return value != NULL ? (int)strtol(value, NULL, 10) : otherwise;
+}
+
+/* Leat's own where the string says nothing, as for its own sessions (pg.c). */
+static struct patience read_patience(const PQconninfoOption *options)
+{
+    struct patience p = {
+        .idle_s = number(options, "keepalives_idle", 10),
+        .interval_s = number(options, "keepalives_interval", 5),
+        .count = number(options, "keepalives_count", 3),
+        .silent_ms = number(options, "tcp_user_timeout", 30000),
+    };
+
+    if (number(options, "keepalives", 1) == 0)
+        p.idle_s = -1;
+    return p;
+}
+
 static enum err init(struct door_side *side, const char *dsn, const char *name, struct fault *f)
 {
     PQconninfoOption *options = parse(dsn);
@@ -194,6 +217,7 @@ static enum err init(struct door_side *side, const char *dsn, const char *name, 
     side->dsn = dsn;
     side->database = mem_dup(database != NULL ? database : "");
     side->tls = tls_mode(option(options, "sslmode"));
+    side->patience = read_patience(options);
     err = make_tls(side, options, f);
     PQconninfoFree(options);
     return err;

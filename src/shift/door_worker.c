@@ -229,6 +229,7 @@ static void look_at_clocks(struct worker *w)
     w->tick_us = w->now_us;
     listen_again(w, !w->draining);
     cancel_sweep(w);
+    alive_look(w);
     if (!w->holding)
         backend_end_retired(w, RETIRED_AT_ONCE);
     for (struct session *s = w->sessions; s != NULL; s = next) {
@@ -239,6 +240,8 @@ static void look_at_clocks(struct worker *w)
             session_refuse(s, "08006", "the server behind this door does not answer", "see `leat status`; try again");
         else if (s->stage == SESSION_LEAVING && w->now_us - s->since_us > DOOR_LOGIN_US)
             session_end(s);
+        else if (s->move == MOVE_COLLECTING)
+            move_collect_late(s);
     }
 }
 

@@ -5,6 +5,7 @@
         net.cut()                             # every connection is reset, new ones are refused
         net.silence()                         # half-open: packets of either side vanish, nobody is told, SYNs too
         net.silence("forward stream")         # only the connections with that application_name
+        net.fail("cut", lambda name: name == "switch")   # or "silence": those connections, and each of them that comes, until heal()
         net.hold()                            # the network's machine answers for a peer that says no more: no keepalive notices
         net.slow(rate=200_000, delay=0.05)    # so many bytes a second to the client of each connection, so late; slow(): as fast as can be
         net.heal()                            # new connections pass; those that were silent stay so for ever (they are forgotten)
@@ -76,6 +77,8 @@ class _Pair(threading.Thread):
         if one is self.client:
             named = NAME.search(data) if not self.name_of_client else None
             self.name_of_client = named[1].decode() if named else self.name_of_client
+            if named and not self.proxy.suffers(self):
+                return False
         if not data:
             return False
         if one is self.server:
@@ -108,6 +111,7 @@ class Proxy:
         self.pairs = []
         self.refusing = self.holding = self.deaf = self.closed = False
         self.rate = self.delay = self.count = 0
+        self.how, self.whom = None, None   # of fail()
         threading.Thread(target=self._accept, daemon=True, name="proxy").start()
 
     def dsn(self, dsn, **more):
@@ -140,6 +144,14 @@ class Proxy:
         if seconds:
             self.changed.wait(seconds)
 
+    def suffers(self, pair):
+        """The pair has said its name: fail() may be meant. False: it ends."""
+        if self.how is None or not self.whom(pair.name_of_client):
+            return True
+        if self.how == "silence":
+            pair.silence()
+        return self.how != "cut"
+
     # -- the faults --
 
     def _of(self, name):
@@ -168,6 +180,15 @@ class Proxy:
                 self.deaf = True
             return len(found)
 
+    def fail(self, how, whom):
+        """how: cut or silence. whom: says of a name whether it is one of them."""
+        with self.lock:
+            self.how, self.whom = how, whom
+            found = [p for p in self._of(None) if p.name_of_client and whom(p.name_of_client)]
+            for pair in found:
+                pair.end() if how == "cut" else pair.silence()
+            return len(found)
+
     def hold(self, name=None):
         """All, those to come too; or those of that name that are there: how many."""
         if name is None:
@@ -188,6 +209,7 @@ class Proxy:
 
     def heal(self):
         self.refusing = self.holding = False
+        self.how = None
         with self.lock:
             for pair in self.pairs:
                 pair.held = False

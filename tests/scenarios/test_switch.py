@@ -20,8 +20,8 @@ from wait import wait_for
 class Pair:
     """Two servers, leat with a role of its own, an application with another."""
 
-    def __init__(self, server, migration, source=13, target=17, extra="gates:\n  rehearsals: 1\n  pause: 2s\n", doors=0):
-        self.old, self.new = server(source, "old"), server(target, "new")
+    def __init__(self, server, migration, source=13, target=17, extra="gates:\n  rehearsals: 1\n  pause: 2s\n", doors=0, settings=None):
+        self.old, self.new = server(source, "old", settings), server(target, "new", settings)
         for s in (self.old, self.new):
             s.sql("create role leat login superuser")
         self.old.sql("create role app login")
@@ -59,6 +59,10 @@ class Pair:
         wait_for(holds, 60, "both streams to be followed", show=self.leat.logs)
         if self.serving() == ["source"]:
             self.leat.run("verify")
+
+    def story(self):
+        """For messages: the ends of the logs, and what each door says of itself."""
+        return self.leat.logs() + "".join(f"\n--- {path.name}\n{path.read_text()}" for path in sorted((self.leat.state / "run").glob("*.door.*.json")))
 
     def side(self, name):
         return self.old if name == "source" else self.new

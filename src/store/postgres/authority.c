@@ -9,8 +9,9 @@
 #include "base/world.h"
 #include "sql_embedded.h"
 
-#define ACT_US                                                                                                         \
-    ((int64_t)5000000) /* a commit that waits for its standby waits for ever: no timeout of the server's ends that */
+/* A commit that waits for its standby waits for ever: no timeout of the server's ends that. */
+#define ACT_MS 5000
+#define ACT_US ((int64_t)ACT_MS * 1000)
 
 /* --- confirmed --- */
 
@@ -94,10 +95,10 @@ enum err pg_authority_row(struct pg *pg, const struct authority_key *k, struct a
     AUTO_RESULT *r = NULL;
 
     *ret = (struct authority_row){.there = false};
-    TRY(pg_exec(pg, SQL_AUTHORITY_THERE, &there, f));
+    TRY(pg_query_within(pg, ACT_MS, SQL_AUTHORITY_THERE, 0, NULL, &there, f));
     if (!pg_get_bool(there, 0, 0))
         return ERR_OK;
-    TRY(pg_query(pg, pg_get_bool(there, 0, 1) ? SQL_AUTHORITY_READ : SQL_AUTHORITY_READ_BEFORE, 2, params, &r, f));
+    TRY(pg_query_within(pg, ACT_MS, pg_get_bool(there, 0, 1) ? SQL_AUTHORITY_READ : SQL_AUTHORITY_READ_BEFORE, 2, params, &r, f));
     if (PQntuples(r) != 1)
         return ERR_OK;
     ret->there = true;

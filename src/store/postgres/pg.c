@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -229,6 +230,43 @@ enum err pg_execf(struct pg *pg, PGresult **ret, struct fault *f, const char *fm
 enum err pg_query(struct pg *pg, const char *sql, int param_count, const char *const params[], PGresult **ret, struct fault *f)
 {
     return finish(pg, PQexecParams(pg->conn, sql, param_count, NULL, params, NULL, NULL, 0), sql, ret, f);
+}
+
+/* Whether its answer is there, or the connection gone. */
+static bool await_answer(struct pg *pg, int64_t until_us)
+{
+    while (PQisBusy(pg->conn)) {
+        struct pollfd p = {.fd = PQsocket(pg->conn), .events = POLLIN};
+        int64_t left_us = until_us - world_mono_us();
+
+        if (left_us <= 0)
+            return false;
+        if (poll(&p, 1, (int)(left_us / 1000) + 1) > 0 && PQconsumeInput(pg->conn) == 0)
+            return true;
+    }
+    return true;
+}
+
+enum err pg_query_within(struct pg *pg, int timeout_ms, const char *sql, int param_count, const char *const params[], PGresult **ret, struct fault *f)
+{
+    int64_t until = world_mono_us() + (int64_t)timeout_ms * 1000;
+    PGresult *answer = NULL;
+    PGresult *one;
+
+    if (PQsendQueryParams(pg->conn, sql, param_count, NULL, params, NULL, NULL, 0) != 1)
+        return pg_fault(pg, NULL, sql, f);
+    do {
+        if (!await_answer(pg, until)) {
+            PQclear(answer);
+            return fault_set(f, pg->side == SIDE_SOURCE ? ERR_SOURCE_LOST : ERR_TARGET_LOST, "%s %s: no answer within %d ms", side_name(pg->side), pg->database, timeout_ms);
+        }
+        one = PQgetResult(pg->conn);
+        if (one != NULL) {
+            PQclear(answer);
+            answer = one;
+        }
+    } while (one != NULL);
+    return finish(pg, answer, sql, ret, f);
 }
 
 enum err pg_value(struct pg *pg, struct arena *a, const char *sql, int param_count, const char *const params[], const char **ret,

@@ -50,6 +50,8 @@ MUST_USE enum err pg_exec(struct pg *pg, const char *sql, PGresult **ret, struct
 MUST_USE enum err pg_execf(struct pg *pg, PGresult **ret, struct fault *f, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 /* One statement with text parameters (NULL = SQL NULL). */
 MUST_USE enum err pg_query(struct pg *pg, const char *sql, int param_count, const char *const params[], PGresult **ret, struct fault *f);
+/* The same, of a server that may never answer: the connection is of no use any more where none came within timeout_ms (*_LOST). */
+MUST_USE enum err pg_query_within(struct pg *pg, int timeout_ms, const char *sql, int param_count, const char *const params[], PGresult **ret, struct fault *f);
 /* The single value of the first row as text; NULL and no row give NULL. In the arena. */
 MUST_USE enum err pg_value(struct pg *pg, struct arena *a, const char *sql, int param_count, const char *const params[], const char **ret, struct fault *f);
 /* The same where a missing value is an error. */
