@@ -41,7 +41,7 @@ fuzz: setup ## fuzz every decoder with libFuzzer, each for SECONDS (60)
 	@$(PYTHON) tools/fuzz --seconds $(SECONDS)
 
 format: ## bring the C lines changed since the last commit into the house style (clang-format 14)
-	git clang-format-14 --quiet --extensions c,h
+	git clang-format-14 --quiet --force --extensions c,h
 
 clean: ## remove what was built; the fetched servers in .cache stay
 	rm -rf build build-*

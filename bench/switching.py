@@ -95,4 +95,4 @@ def bench_switch(save):
         "failed": sum(r["failed"] for r in rounds), "errors": len(clients.errors), "lost_or_doubled": len(wrong),
     }
     save("switch", {"what": f"{len(rounds)} switches there and back, {CLIENTS + 8} clients of one door on the same machine as both servers", "acknowledged": clients.total(), "tries": sum(r["tries"] for r in rounds),
-                    "rehearsed_ms": rehearsals, "errors": clients.errors[:10], "lost_or_doubled": wrong[:10], "rounds": rounds, "medians": medians})
+                    "rehearsed_ms": rehearsals, "rehearsed_steps": [{s["name"]: s["ms"] for s in r.get("steps", [])} for r in rehearsed["runs"]], "errors": clients.errors[:10], "lost_or_doubled": wrong[:10], "rounds": rounds, "medians": medians})

@@ -26,6 +26,11 @@ SELECT pg_catalog.convert_to(pg_catalog.json_build_object(
     'customs', (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(n.name, pg_catalog.current_setting(n.name, true)) ORDER BY n.name COLLATE pg_catalog."C")
         FROM pg_catalog.unnest($1::pg_catalog.text[]) n(name)
         WHERE pg_catalog.strpos(n.name, '.') OPERATOR(pg_catalog.>) 0 AND pg_catalog.current_setting(n.name, true) IS NOT NULL),
+    'effective', (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(n.name, pg_catalog.current_setting(n.name, true)) ORDER BY n.name COLLATE pg_catalog."C")
+        FROM pg_catalog.unnest(ARRAY['DateStyle', 'IntervalStyle', 'TimeZone', 'array_nulls', 'bytea_output', 'default_text_search_config', 'default_transaction_isolation',
+            'default_transaction_read_only', 'extra_float_digits', 'lc_monetary', 'lc_numeric', 'lc_time', 'lock_timeout', 'row_security', 'search_path', 'statement_timeout',
+            'transform_null_equals', 'xmlbinary', 'xmloption']::pg_catalog.text[]) n(name)
+        WHERE pg_catalog.current_setting(n.name, true) IS NOT NULL),
     'statements', (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(p.name, p.statement, p.from_sql,
             (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(t.oid::pg_catalog.text, CASE
                     WHEN e.oid IS NULL THEN pg_catalog.format('%I.%I', n.nspname, t.typname)

@@ -28,7 +28,7 @@ struct cli {
     int64_t times;
     int64_t nth;             /* of the store's doors */
     bool arm_again;
-    bool yes, watch, follow, verify, apply, man, doors, no_failover;
+    bool yes, watch, follow, verify, apply, man, doors, no_failover, force;
     struct config *config;   /* loaded where the command needs it; the cli's own */
 };
 
@@ -46,6 +46,7 @@ int cmd_events(struct cli *c, struct fault *f);
 int cmd_verify(struct cli *c, struct fault *f);
 int cmd_repair(struct cli *c, struct fault *f);
 int cmd_rehearse(struct cli *c, struct fault *f);
+int cmd_shift(struct cli *c, struct fault *f);
 int cmd_cutover(struct cli *c, struct fault *f);
 int cmd_rollback(struct cli *c, struct fault *f);
 int cmd_explain(struct cli *c, struct fault *f);

@@ -10,6 +10,7 @@
 
 #include "base/world.h"
 #include "cli/cli.h"
+#include "cli/forcing.h"
 #include "cli/gates.h"
 #include "cli/lease_keeper.h"
 #include "cutover/record.h"
@@ -277,12 +278,29 @@ static enum err run_times(struct switching *w, const struct switch_job *job, con
     return ERR_OK;
 }
 
+/* The pilot need not run, nor anything be rehearsed: a side is lost. */
+static enum err force_store(struct switching *w, const struct switch_job *job, const struct config_store *store, struct fault *f)
+{
+    struct switch_job that = *job;
+    json_t *told = NULL;
+    enum err err;
+
+    that.stream = w->which == CUTOVER ? store : store->other;
+    err = forcing_store(w->cli, &that, &told, f);
+    if (err == ERR_OK)
+        json_array_append(w->stores, told);
+    json_decref(told);
+    return err;
+}
+
 static enum err switch_store(struct switching *w, const struct config_store *store, struct fault *f)
 {
     struct switch_job job = {.config = w->cli->config, .stream = store, .state_dir = w->cli->state_dir, .journal = w->journal, .rehearsal = w->which == REHEARSE, .no_failover = w->cli->no_failover, .stop = &interrupted, .say = say, .ctx = w};
     bool source_serves;
     int64_t epoch;
 
+    if (w->cli->force)
+        return force_store(w, &job, store, f);
     TRY(await_stream(w, store, f));
     TRY(arm(w, &job, store, f));
     TRY_WITH(switch_settle(&job, &source_serves, &epoch, f), f, "asking both sides who serves");
@@ -323,7 +341,7 @@ static enum err run_all(struct switching *w, struct fault *f)
 
     if (c->arg_count > 0 && config_store_find(c->config, c->args[0]) == NULL)
         return fault_todo(f, ERR_UNKNOWN_NAME, "the stores are those of leat.yaml", "there is no store %s", c->args[0]);
-    if (pilot_pid(c->state_dir) == 0)
+    if (pilot_pid(c->state_dir) == 0 && !c->force)
         return fault_todo(f, ERR_GATE, "leat start", "no pilot runs: the streams have to be followed while a store is switched");
     TRY(journal_sqlite_open(c->state_dir, c->config->migration, &w->journal, f));
     for (size_t i = 0; i < c->config->store_count; i++)

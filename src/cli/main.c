@@ -50,6 +50,7 @@ static const struct entry entries[COMMAND_COUNT] = {
     [COMMAND_VERIFY] = {cmd_verify, true},
     [COMMAND_REPAIR] = {cmd_repair, true},
     [COMMAND_REHEARSE] = {cmd_rehearse, true}, [COMMAND_CUTOVER] = {cmd_cutover, true}, [COMMAND_ROLLBACK] = {cmd_rollback, true},
+    [COMMAND_SHIFT] = {cmd_shift, true},
     [COMMAND_STATUS] = {cmd_status, true},  [COMMAND_EVENTS] = {cmd_events, true},   [COMMAND_EXPLAIN] = {cmd_explain, false},
     [COMMAND_HELP] = {cmd_help, false},     [COMMAND_VERSION] = {cmd_version, false}, [COMMAND_ENGINE] = {cmd_engine, true},
     [COMMAND_DOOR] = {cmd_door, true}, [COMMAND_PILOT] = {cmd_pilot, true},    [COMMAND_COMPLETION] = {cmd_completion, false},

@@ -82,6 +82,7 @@ static json_t *door(const struct cli *c, const struct config_store *store, size_
     json_object_set_new(said, "side", alive ? json_string(text_of(json_object_get(of, "view"), "side")) : json_null());
     json_object_set_new(said, "phase", alive ? json_string(text_of(of, "phase")) : json_null());
     take(said, of, "unmovable", json_null());
+    take(said, of, "reads", json_null());
     json_decref(status);
     return said;
 }
@@ -148,6 +149,23 @@ static void way_back_lines(const json_t *back, bool target_serves, struct buf *o
         buf_addf(out, "    waits for a change of the schema: %s\n", text_of(back, "ddl_pending"));
 }
 
+static long long count_of(const json_t *o, const char *key)
+{
+    return (long long)json_integer_value(json_object_get(o, key));
+}
+
+static void reads_line(const json_t *reads, struct buf *out)
+{
+    const char *trouble = text_of(reads, "trouble");
+
+    if (count_of(reads, "millionths") == 0)
+        return;
+    buf_addf(out, "    reads of %g%% of its users (%lld connected) go to the target: %lld answered there, %lld of them waited for it; %lld went to the source for it was late, %lld for it failed\n",
+             json_number_value(json_object_get(reads, "share")), count_of(reads, "sessions"), count_of(reads, "target"), count_of(reads, "waited"), count_of(reads, "late"), count_of(reads, "replayed"));
+    if (trouble[0] != '\0')
+        buf_addf(out, "    they stay at the source now: %s\n", trouble);
+}
+
 static void door_lines(const json_t *o, struct buf *out)
 {
     const json_t *list = json_object_get(o, "unmovable");
@@ -159,6 +177,7 @@ static void door_lines(const json_t *o, struct buf *out)
         return;
     }
     buf_addf(out, "  door %s: %lld client(s), %s, at the %s\n", text_of(o, "address"), (long long)json_integer_value(json_object_get(o, "clients")), text_of(o, "phase"), text_of(o, "side"));
+    reads_line(json_object_get(o, "reads"), out);
     json_array_foreach(list, i, one)
     {
         if (i == CLIENTS_SHOWN)

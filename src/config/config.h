@@ -13,6 +13,8 @@
 enum ddl_policy { DDL_STOP, DDL_APPLY };
 enum door_unmovable { UNMOVABLE_WAIT, UNMOVABLE_TERMINATE };
 
+#define CONFIG_BACK "+back" /* behind a store's name: no name a user can give holds a '+' */
+
 struct config_store {
     const char *name;        /* [a-z][a-z0-9_-]*, at most 32 characters: it becomes part of slot and file names */
     const char *engine;      /* "postgresql" */
@@ -37,6 +39,13 @@ struct config_store {
     const char **rights_except; /* roles whose rights may differ between the sides */
     size_t rights_except_count;
     int deny; /* 1: after a switch the side that was left lets nobody in who comes past the doors */
+    const char **reads_share; /* "10%"; the first counts until another is said. count 0: reads stay at the source */
+    size_t reads_share_count;
+    const char **reads_users; /* of every share above 0% */
+    size_t reads_user_count;
+    const char **reads_applications;
+    size_t reads_application_count;
+    int64_t reads_wait_us;
     const struct config_store *other; /* its way back; of a way back, the store itself */
     bool back;               /* it is a way back: "NAME+back", source and target exchanged. Never in config.stores */
 };
@@ -48,6 +57,7 @@ struct config_limits {
     int64_t silence_us;       /* an engine that has said nothing for so long is ended and started again */
     int64_t drop_slot_after_us; /* 0: never */
     int copy_workers;
+    int verify_workers;
     int index_workers;
     int apply_lanes;
     int door_threads;         /* 0: one for every two cores */
@@ -106,6 +116,8 @@ bool config_name_ok(const char *text);
 /* "250ms", "1s", "10m", "7d" (units us ms s m h d) → microseconds; "20GB", "512MB" (units B kB MB GB TB, powers of 1024)
  * → bytes. A whole number and a unit, or 0; nothing else. False when not such. */
 bool config_parse_duration(const char *text, int64_t *ret_us);
+/* "10%", "0.5%" → millionths of one percent. */
+bool config_parse_percent(const char *text, int64_t *ret);
 bool config_parse_size(const char *text, int64_t *ret_bytes);
 /* Whether schema.table is chosen by the store's include and exclude patterns. */
 bool config_chooses(const struct config_store *s, const char *schema, const char *table);

@@ -111,6 +111,11 @@ bool config_parse_duration(const char *text, int64_t *ret_us)
     return true;
 }
 
+bool config_parse_percent(const char *text, int64_t *ret)
+{
+    return read_percent(text, ret);
+}
+
 bool config_parse_size(const char *text, int64_t *ret_bytes)
 {
     int64_t bytes;
@@ -369,13 +374,13 @@ const struct config_kind config_kinds[KIND_COUNT] = {
     [KIND_DURATION] = {"duration", SHAPE_ONE, AS_INT64, parse_duration},
     [KIND_SIZE] = {"size", SHAPE_ONE, AS_INT64, parse_size},
     [KIND_PERCENT] = {"percentage", SHAPE_ONE, AS_INT64, parse_percent},
-    [KIND_PERCENTS] = {"list of percentages", SHAPE_LIST, AS_TEXT, parse_percent},
+    [KIND_PERCENTS] = {"percentage, or a list of them", SHAPE_LIST, AS_TEXT, parse_percent, true},
+    [KIND_WORDS] = {"name, or a list of them", SHAPE_LIST, AS_TEXT, parse_text, true},
     [KIND_PATTERNS] = {"list of patterns", SHAPE_LIST, AS_TEXT, parse_pattern},
     [KIND_ADDRESS] = {"host:port", SHAPE_ONE, AS_TEXT, parse_address},
     [KIND_ADDRESSES] = {"list of host:port", SHAPE_LIST, AS_TEXT, parse_address},
     [KIND_DOORS] = {"host:port, or a list of them", SHAPE_LIST, AS_TEXT, parse_address, true},
     [KIND_NETWORKS] = {"list of networks", SHAPE_LIST, AS_TEXT, parse_network, true},
-    [KIND_ROLES] = {"list of names", SHAPE_LIST, AS_TEXT, parse_text, true},
     [KIND_USER] = {"what tells users apart", SHAPE_ONE, AS_TEXT, parse_user},
     [KIND_URL] = {"web address", SHAPE_ONE, AS_TEXT, parse_url},
 };

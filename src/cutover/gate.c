@@ -143,6 +143,8 @@ enum err attempt_gate(struct attempt *a, struct fault *f)
         err = warm(a, f);
     if (err == ERR_OK)
         err = check_movable(a, f);
+    if (err == ERR_OK) /* the last of it: whoever settles meanwhile ends the attempt */
+        err = a->ops->switch_gate(a->sw, a->epoch, &a->attempt, f);
     attempt_ends(a, SWITCH_GATE);
     return err;
 }

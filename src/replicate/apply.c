@@ -41,6 +41,17 @@ void apply_fail(struct apply *a, const struct fault *f)
     pthread_mutex_unlock(&a->lock);
 }
 
+/* What has left the stream, and was nothing to be applied, is there once everything before it is. */
+static struct lsn applied_now(const struct apply *a)
+{
+    return a->committed_seq == a->last_seq && !a->chain ? lsn_max(a->facts.applied, a->facts.delivered) : a->facts.applied;
+}
+
+void apply_tell(struct apply *a)
+{
+    applied_put(a->told, applied_now(a), a->facts.mark);
+}
+
 bool apply_is_over(struct apply *a)
 {
     bool yes;
@@ -142,8 +153,8 @@ static void delivered(struct apply *a, struct lsn upto)
 {
     pthread_mutex_lock(&a->lock);
     a->facts.delivered = lsn_max(a->facts.delivered, upto);
-    if (a->committed_seq == a->last_seq && !a->chain)
-        a->facts.applied = lsn_max(a->facts.applied, a->facts.delivered);
+    a->facts.applied = applied_now(a);
+    apply_tell(a);
     pthread_mutex_unlock(&a->lock);
 }
 
@@ -186,6 +197,7 @@ static void give_nothing(struct apply *a, struct batch *b)
     a->last_seq--;
     if (a->committed_seq == a->last_seq)
         a->facts.applied = lsn_max(a->facts.applied, b->end);
+    apply_tell(a);
     pthread_mutex_unlock(&a->lock);
     batch_free(b);
 }
@@ -516,6 +528,8 @@ enum err apply_start(struct store *s, struct registry *r, struct router_state *r
     a->facts.applied = at->applied;
     a->facts.mark = at->mark;
     a->facts.delivered = at->applied;
+    a->told = at->told;
+    apply_tell(a);
     a->seen = mem_alloc(SEEN_MOST * sizeof *a->seen);
     apply_skip(a, at->ahead, at->ahead_count);
     pthread_mutex_init(&a->lock, NULL);
@@ -551,8 +565,7 @@ void apply_facts(struct apply *a, struct apply_facts *ret)
     pthread_mutex_lock(&a->lock);
     *ret = a->facts;
     ret->idle = all_given && a->committed_seq == a->last_seq && !a->chain;
-    if (a->committed_seq == a->last_seq && !a->chain)
-        ret->applied = lsn_max(ret->applied, ret->delivered);
+    ret->applied = applied_now(a);
     pthread_mutex_unlock(&a->lock);
     for (size_t i = 0; i < a->lane_count; i++) {
         struct lane_stats stats;

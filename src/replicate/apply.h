@@ -3,6 +3,7 @@
 #define LEAT_REPLICATE_APPLY_H
 
 #include "base/queue.h"
+#include "replicate/applied.h"
 #include "replicate/ddl.h"
 #include "replicate/registry.h"
 #include "replicate/router.h"
@@ -30,6 +31,7 @@ struct apply_place { /* where the target stands when an engine starts */
     bool serves;             /* the stream's source had the authority there */
     const struct lsn *ahead; /* commits beyond it that are there already (cut.h) */
     size_t ahead_count;
+    struct applied *told;    /* other processes hear there how far the target is; NULL: nobody does */
 };
 
 /* Starts the dispatcher (reading parcels from `in`) and limits.apply_lanes lanes. */
@@ -51,6 +53,9 @@ struct parcel *apply_take(struct apply *a, int64_t deadline_us);
 void apply_give_back(struct apply *a, struct parcel *const *list, size_t count);
 /* What a cut is about to apply goes into the note of touched rows first, as it does before any lane has it (invariant 35). */
 MUST_USE enum err apply_note_touched(struct apply *a, const struct batch *b, struct fault *f);
+/* The session of a lane, which has nothing in flight meanwhile: its statements are prepared, its plans and caches warm.
+ * To be left with no transaction open. */
+struct store_lane *apply_held_lane(struct apply *a);
 /* These commits (in any order) are on the target although they lie beyond its position, and are not applied again. */
 void apply_skip(struct apply *a, const struct lsn *commits, size_t count);
 /* How a relation of a transaction lands on the target; *ret NULL: not at all, by this stream. */

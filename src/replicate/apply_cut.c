@@ -74,6 +74,11 @@ void apply_give_back(struct apply *a, struct parcel *const *list, size_t count)
     a->taken = 0;
 }
 
+struct store_lane *apply_held_lane(struct apply *a)
+{
+    return a->lanes[0].lane;
+}
+
 enum err apply_note_touched(struct apply *a, const struct batch *b, struct fault *f)
 {
     return touched_batch(a->touched, b, a->start, f);

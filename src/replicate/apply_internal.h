@@ -44,6 +44,7 @@ struct apply {
     bool held;               /* granted */
     struct fault fault;
     struct apply_facts facts;
+    struct applied *told;
     struct parcel *kept;     /* of a schema change that ended the work */
     uint32_t *seen;          /* xids of the last transactions taken for the lanes: a ring of SEEN_MOST */
     uint64_t seen_count;
@@ -60,6 +61,8 @@ struct apply {
 /* apply.c */
 void apply_fail(struct apply *a, const struct fault *f);
 bool apply_is_over(struct apply *a);
+/* Under the lock, when facts have moved: tells it to other processes. */
+void apply_tell(struct apply *a);
 /* apply_lanes.c */
 void *apply_lane_thread(void *lane);
 /* apply_cut.c: the next parcel, of those given back or of the queue; NULL: none until the deadline (0: at once). */

@@ -118,6 +118,7 @@ static void committed(struct apply_lane *l, struct batch *b)
         a->facts.mark = lsn_max(a->facts.mark, b->end);
         a->facts.applied_us = b->commit_us;
     }
+    apply_tell(a);
     l->batch = NULL;
     b->ctx = a->done;
     a->done = b;

@@ -165,7 +165,7 @@ static enum err route(void *ctx, const struct txn *t, const struct change *c, co
 static enum err run(struct making *m, const struct batch *b, struct fault *f)
 {
     const struct store_ops *ops = m->place->store->ops;
-    struct store_lane *lane = m->place->lane;
+    struct store_lane *lane = apply_held_lane(m->place->apply);
 
     TRY(ops->lane_begin(lane, b, f));
     TRY(ops->lane_ahead(lane, m->ahead + m->before, m->ahead_count - m->before, f));
@@ -194,7 +194,8 @@ static enum err apply_seen(struct making *m, struct fault *f)
     if (err == ERR_OK)
         apply_skip(m->place->apply, m->ahead, m->ahead_count);
     else
-        m->place->store->ops->lane_rollback(m->place->lane); /* whatever it was: the next cut begins with a lane that is free */
+        m->place->store->ops->lane_rollback(
+            apply_held_lane(m->place->apply)); /* whatever it was: the lane is given back free */
     if (err == ERR_BUSY || err == ERR_DIVERGED || err == ERR_TARGET_SQL) { /* the dispatcher knows what to do with it */
         log_fault(LOG_INFO, m->place->store->name, f);
         fault_clear(f);

@@ -19,7 +19,6 @@
 struct cut_place {
     struct store *store;
     struct apply *apply;
-    struct store_lane *lane;     /* of the forward stream, the cut's own */
     _Atomic bool *stop;          /* ends it soon, with ERR_INTERRUPTED */
     struct store_cutter *cutter; /* holds the snapshots from then on, until cutter_end */
     /* Called when the cut stands and applying stands still yet: the target is what the source's snapshot is. Not ERR_BUSY; or NULL. */

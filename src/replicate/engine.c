@@ -101,6 +101,7 @@ static void take_down(struct engine *e)
     copy_stop(e->copy);
     reader_stop(e->reader);
     apply_stop(e->apply);
+    applied_close(e->told);
     touched_free(e->touched);
     fingerprint_free(e->fingerprint);
     ddl_free(e->ddl);

@@ -298,7 +298,7 @@ static enum err start_threads(struct engine *e, const struct stream_facts *facts
 {
     struct store_waits w = {waits_tell, e};
     struct lsn start = lsn_max(facts->applied, e->progress.durable); /* nothing before it is to be applied */
-    struct apply_place at = {.applied = start, .mark = facts->applied, .touched = e->touched, .serves = facts->serves, .ahead = facts->ahead, .ahead_count = facts->ahead_count};
+    struct apply_place at = {.applied = start, .mark = facts->applied, .touched = e->touched, .serves = facts->serves, .ahead = facts->ahead, .ahead_count = facts->ahead_count, .told = e->told};
 
     if (!registry_all(e->registry, TABLE_COPIED)) {
         doing(e, "waiting until no commit can be missing from a snapshot");
@@ -330,6 +330,18 @@ static enum err record_spool(struct engine *e, bool lost, struct fault *f)
     return lost ? again_note(e, tables, count, "the spool is not the one recorded, and with it went changes the table had not joined with", f) : ERR_OK;
 }
 
+/* A side that --force left, and that is back. */
+static enum err outvote(struct engine *e, struct fault *f)
+{
+    bool left;
+
+    TRY_WITH(e->store->ops->outvote(e->store, &left, f), f, "asking both sides who serves");
+    if (!left)
+        return ERR_OK;
+    log_line(LOG_WARN, e->config_store->name, "a side that was left by --force is back, and said that it serves: its fences are shut now");
+    return e->journal->ops->append(e->journal, e->config_store->name, EVENT_SIDE_LEFT, NULL, f);
+}
+
 enum err engine_prepare(struct engine *e, struct fault *f)
 {
     AUTO(arena) *a = arena_new(4096);
@@ -337,9 +349,12 @@ enum err engine_prepare(struct engine *e, struct fault *f)
     struct stream_facts facts;
     bool spool_made = false;
 
+    if (!e->config_store->back)
+        e->told = applied_open(e->state_dir, e->config_store->name); /* first of all: what an engine before said may be about to end */
     TRY(identify(e, a, f));
     TRY(check_slot_first(e, f));
     TRY_WITH(e->store->ops->prepare(e->store, &w, f), f, "taking the target's lease");
+    TRY(outvote(e, f));
     if (!e->config_store->back)
         TRY(step(e, "roles", roles, f));
     TRY(again_arm(e, arm, f));

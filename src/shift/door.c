@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "shift/door_reads.h"
 #include "shift/door_verifiers.h"
 
 #define TURN_MS 500
@@ -146,6 +147,7 @@ static enum err make(struct door *door, struct fault *f)
         door->workers[i].holding = true; /* until it is known who serves */
     }
     pthread_mutex_init(&door->elsewhere_lock, NULL);
+    pthread_mutex_init(&door->types_lock, NULL);
     door->kick_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     TRY(door_take_over(door, f));
     TRY(control_open(door, f));
@@ -158,11 +160,13 @@ static enum err work(struct door *door, struct fault *f)
     for (int i = 0; i < door->worker_count; i++)
         TRY(worker_init(&door->workers[i], f));
     TRY(verifiers_start(door, f));
+    fresh_start(door);
     for (int i = 0; i < door->worker_count; i++)
         TRY(worker_start(&door->workers[i], f));
     log_line(LOG_INFO, door->name, "listens at %s, %d threads", door->store->door[door->nth], door->worker_count);
     while (!atomic_load(&asked_to_stop) && control_turn(door, TURN_MS))
         ;
+    fresh_stop(door);
     verifiers_stop(door);
     for (int i = 0; i < door->worker_count; i++) {
         struct order *stop = mem_alloc(sizeof *stop);

@@ -4,6 +4,7 @@
  *
  * Once it is READY and its session's `server`, door_pass.c reads it. Here is read what the door hears itself: the login, the
  * answers to what the door asks (backend_talk), and whatever a connection says that is not yet the session's. */
+#include "shift/door_reads.h"
 #include "shift/door_verifiers.h"
 
 #include <arpa/inet.h>
@@ -118,6 +119,10 @@ static void lost(struct backend *b)
         hold_backend(b);
         return;
     }
+    if (b != s->server || b->twin) {
+        reads_lost(s, b);
+        return;
+    }
     if (s->move >= MOVE_HELD) { /* it may live on the other side */
         s->server_lost = true;
         conn_close(&b->conn);
@@ -200,6 +205,15 @@ void backend_open(struct session *s, enum side side)
     ENSURE(s->server == NULL);
     s->server = make(s, side, false);
     connect_next(s->server);
+}
+
+void backend_open_twin(struct session *s, enum side side)
+{
+    struct backend *b = make(s, side, false);
+
+    b->twin = true;
+    s->reads->twin = b;
+    connect_next(b);
 }
 
 void backend_open_warm(struct session *s, enum side side)
@@ -446,6 +460,10 @@ static void on_ready(struct backend *b)
             s->worker->connecting--;
         if (b == s->other) {
             hold_backend(b);
+            return;
+        }
+        if (b->twin) {
+            reads_opened(s, b);
             return;
         }
         session_say(s, &b->heard);

@@ -8,6 +8,7 @@
  * A request that takes time (warm, hold, rebuild, release) is answered when it is done; its connection hears nothing else before.
  * One is under way at a time; "status" is answered to everybody always. */
 #include "shift/door_control.h"
+#include "shift/door_reads.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -125,7 +126,6 @@ static void give_release(struct control *c, enum side side, int64_t epoch)
 void control_release(struct control *c, enum side side, int64_t epoch)
 {
     c->trouble[0] = '\0';
-    c->view_known = true;
     c->phase = PHASE_RELEASING;
     c->settled_to = side;
     c->before_moved = DOOR_SUM(c->door, moved);
@@ -150,10 +150,8 @@ static void *ask_authority(void *arg)
     x->why[0] = '\0';
     x->got_epoch = 0;
     x->serves = x->looks && authority_serves(c->authority, x->old, &x->got_epoch);
-    if (x->looks && !x->serves)
-        x->got = authority_view(c->authority, &x->got_epoch, x->why);
-    else if (!x->looks)
-        x->got = x->view_known ? authority_settle(c->authority, x->old, x->epoch, x->attempt, &x->got_epoch, x->why) : authority_view(c->authority, &x->got_epoch, x->why);
+    if (!x->serves)
+        x->got = authority_settle(c->authority, &x->got_epoch, x->why);
     atomic_store(&x->state, SETTLER_DONE);
     (void)!write(c->door->kick_fd, &one, sizeof one);
     return NULL;
@@ -165,10 +163,7 @@ static void begin_asking(struct control *c, bool looks)
 
     c->settle_us = world_mono_us() + SETTLE_EVERY_US;
     x->old = (enum side)atomic_load(&c->door->side);
-    x->view_known = c->view_known;
     x->looks = looks;
-    x->epoch = c->epoch;
-    x->attempt = c->attempt;
     atomic_store(&x->state, SETTLER_WORKS);
     if (pthread_create(&x->thread, NULL, ask_authority, c) != 0)
         atomic_store(&x->state, SETTLER_IDLE); /* tried again */
@@ -641,6 +636,7 @@ bool control_turn(struct door *door, int ms)
         control_follow(c);
     if (world_mono_us() >= c->status_us) {
         c->status_us = world_mono_us() + STATUS_EVERY_US;
+        reads_look_at_share(door);
         control_write_status(c);
     }
     return !(atomic_load(&door->draining) && atomic_load(&door->clients) == 0);

@@ -231,6 +231,8 @@ static void hold(struct worker *w, bool unmovable_end)
     w->terminate = unmovable_end;
     for (struct session *s = w->sessions; s != NULL; s = next) {
         next = s->next;
+        if (s->reads != NULL)
+            reads_stop(s); /* which may find its server gone */
         if (s->stage != SESSION_LIVE && s->stage != SESSION_CONNECTING)
             continue;
         if (s->move == MOVE_NONE)
@@ -303,7 +305,7 @@ static void release(struct worker *w, enum side side)
     w->warming = false;
     for (struct session *s = w->sessions; s != NULL; s = next) {
         next = s->next;
-        if (s->server == NULL || s->server->side == side)
+        if (s->server == NULL || session_side(s) == side)
             release_here(s);
         else
             release_there(s);
@@ -320,8 +322,10 @@ static void warm(struct worker *w, enum side side)
     w->warm_side = side;
     for (struct session *s = w->sessions; s != NULL; s = next) {
         next = s->next;
-        if (s->server == NULL || s->server->side == side)
+        if (s->server == NULL || session_side(s) == side)
             continue;
+        if (s->reads != NULL)
+            reads_stop(s);
         want_warm(s);
         move_want_survey(s);
         move_survey(s);
@@ -334,7 +338,7 @@ void hold_live(struct session *s)
     struct worker *w = s->worker;
 
     hold_look(s);
-    if (!w->warming || s->stage != SESSION_LIVE || s->server->side == w->warm_side)
+    if (!w->warming || s->stage != SESSION_LIVE || session_side(s) == w->warm_side)
         return;
     want_warm(s);
     move_want_survey(s);

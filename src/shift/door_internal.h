@@ -112,6 +112,7 @@ struct backend {
     int address;            /* which one is tried */
     bool plain;             /* TLS was refused, or is not to be tried again */
     bool warm;              /* made for a switch: counted among those being made */
+    bool twin;              /* answers reads: door_reads.h */
     uint32_t pid;
     char key[DOOR_MOST_KEY];
     uint32_t key_len;
@@ -186,13 +187,14 @@ struct session {
     bool preparing;        /* counted: that is wanted, or under way */
     bool unchanged;        /* nothing was passed on from its client since it was asked what it is, and it could move */
     bool inspect_kept;     /* its server has the question prepared */
+    struct reads *reads;   /* NULL: it is not of the share of those that read on the target */
     struct sockaddr_storage peer;
     char why[160];         /* why its move failed, or cannot be */
 };
 
 /* --- workers --- */
 
-enum order_kind { ORDER_CANCEL, ORDER_CANCELLED, ORDER_HOLD, ORDER_RELEASE, ORDER_WARM, ORDER_REBUILD, ORDER_VERIFIERS, ORDER_LIST, ORDER_DRAIN, ORDER_STOP };
+enum order_kind { ORDER_CANCEL, ORDER_CANCELLED, ORDER_HOLD, ORDER_RELEASE, ORDER_WARM, ORDER_REBUILD, ORDER_VERIFIERS, ORDER_LIST, ORDER_DRAIN, ORDER_STOP, ORDER_READS, ORDER_NAMES, ORDER_FRESH };
 
 /* What all workers say to a question: each adds, the last one signals. */
 struct door_list {
@@ -214,6 +216,7 @@ struct order {
     bool terminate;          /* HOLD: unmovable sessions are ended */
     enum door_list_what what; /* LIST */
     struct door_list *list;
+    struct names_held *names; /* NAMES */
 };
 
 struct counts {
@@ -233,6 +236,11 @@ struct counts {
     _Atomic int64_t orders;     /* carried out so far */
     _Atomic int64_t bytes_in;   /* from clients */
     _Atomic int64_t bytes_out;
+    _Atomic int64_t reads_sessions; /* of the share */
+    _Atomic int64_t reads_target;   /* answered by the target */
+    _Atomic int64_t reads_waited;   /* of those: had to wait until the target was as far */
+    _Atomic int64_t reads_late;     /* sent to the source: the target was not as far in time */
+    _Atomic int64_t reads_replayed; /* sent to the source: the target gave an error, or was gone */
 };
 
 struct worker {
@@ -268,6 +276,9 @@ struct worker {
     uint32_t *pauses_us;    /* of the last release: how long clients had to wait */
     size_t pause_count, pause_size;
     struct counts counts;
+    struct names_held *names;       /* what names mean on the source; NULL: no reads go anywhere */
+    struct reading_cache *readings; /* of texts seen */
+    struct session *waiting;        /* reads that wait for the target */
     char *in;               /* what was kept, then what is read */
     size_t in_size;         /* DOOR_READ + DOOR_WHOLE, or more where types are renumbered */
 };
@@ -305,8 +316,12 @@ struct door {
     struct control *control;
     char database[64];       /* what clients call it */
     struct type_map *_Atomic types; /* NULL: not known yet, nothing is mapped */
+    pthread_mutex_t types_lock; /* over the maps */
     struct type_map *maps[DOOR_MOST_MAPS];
     int map_count;
+    struct fresh *fresh;     /* door_reads.h */
+    _Atomic int64_t reads_share; /* in effect; millionths of one percent */
+    int64_t reads_said_us;   /* of what was said of it: when the file was changed last */
 };
 
 /* --- door_tls.c --- */
@@ -364,6 +379,7 @@ bool login_toward(struct backend *b, uint32_t code, const char *body, size_t n);
 /* --- door_backend.c --- */
 void backend_open(struct session *s, enum side side); /* becomes s->server */
 void backend_open_warm(struct session *s, enum side side); /* becomes s->other; hold_backend() hears of it */
+void backend_open_twin(struct session *s, enum side side); /* becomes s->reads->twin; reads_opened() or reads_lost() hears of it */
 void backend_event(struct backend *b, uint32_t events);
 void backend_gone(struct backend *b); /* it hung up */
 void backend_end(struct backend *b); /* freed at the end of the turn */
@@ -394,6 +410,8 @@ void pass_server(struct session *s);
 /* What waited goes on. */
 void pass_resume(struct session *s);
 void pass_watch(struct session *s);
+/* Takes `part` of the n bytes, all whole messages or the rest of one, and keeps the rest. Gives how many went. */
+size_t pass_part(struct session *s, char *p, size_t n, size_t part);
 
 /* --- door_hold.c --- */
 void hold_order(struct worker *w, const struct order *order);
@@ -439,8 +457,29 @@ void move_prepare(struct session *s); /* `other` may be ready */
 void move_forget_question(struct session *s); /* what was left prepared in it for asking again */
 void move_cool(struct session *s); /* `other` is no more */
 
+/* --- door_reads.c: nothing of it is called for a session that has none, but reads_consider --- */
+/* It lives, or the share has changed. */
+void reads_consider(struct session *s);
+/* Whether it takes what the client sent: keeps it, or sends it where it belongs. */
+bool reads_client(struct session *s, char *p, size_t n);
+/* Whether what the server sent is not to be passed on, yet or at all. */
+bool reads_server(struct session *s, char *p, size_t n);
+/* Whether what goes to the client is kept: it may be sent again elsewhere. */
+bool reads_hold(struct session *s, const char *p, size_t n);
+void reads_ready(struct session *s); /* the server said ReadyForQuery */
+/* TLS has read more of its other connection than was asked for. */
+void reads_pending(struct session *s);
+void reads_lost(struct session *s, struct backend *b);
+void reads_opened(struct session *s, struct backend *b);
+/* A switch begins: whatever waits goes to the source, and the twin away. */
+void reads_stop(struct session *s);
+void reads_free(struct session *s);
+void reads_order(struct worker *w, struct order *order);
+void reads_expire(struct worker *w);
+/* Where it belongs, wherever its reads are. */
+enum side session_side(const struct session *s);
+
 /* --- door_types.c --- */
-/* By the main thread. */
 MUST_USE enum err door_types_load(struct door *door, struct fault *f);
 void door_types_free(struct door *door);
 struct type_way door_types_way(struct door *door, enum side from); /* to the other one */
@@ -477,13 +516,11 @@ struct authority;
 struct authority *authority_new(struct door *door);
 void authority_free(struct authority *a);
 enum settled { SETTLED_NOT, SETTLED_SOURCE, SETTLED_TARGET };
-/* Who serves, as both sides say, and no attempt that was under way can be decided any more; SETTLED_NOT: nobody can tell yet. */
-enum settled authority_view(struct authority *a, int64_t *ret_epoch, char why[256]);
+/* Who serves, and no attempt that was under way can be decided any more; SETTLED_NOT: nobody can tell yet. */
+enum settled authority_settle(struct authority *a, int64_t *ret_epoch, char why[256]);
 /* Whether that side says that it does, by reading alone. */
 bool authority_serves(struct authority *a, enum side side, int64_t *ret_epoch);
 /* Whether the old side's row says so, and both sides answer: what settling will need. */
 bool authority_stands(struct authority *a, enum side old, int64_t epoch, int64_t attempt, char why[256]);
-/* Ends attempt (epoch, attempt) of which nothing is heard any more: by compare-and-set on the old side's row, or by what was decided. */
-enum settled authority_settle(struct authority *a, enum side old, int64_t epoch, int64_t attempt, int64_t *ret_epoch, char why[256]);
 
 #endif

@@ -97,8 +97,10 @@ static size_t whole_most(const struct session *s)
 
 static bool forward(struct session *s, struct conn *to, const char *p, size_t n)
 {
-    if (n == 0 || conn_write(to, p, n))
+    if (n == 0 || (s->reads != NULL && to == &s->client && reads_hold(s, p, n)) || conn_write(to, p, n))
         return true;
+    if (to == &s->server->conn && s->server->twin)
+        return true; /* it is gone, and that is heard of next */
     session_leave(s);
     return false;
 }
@@ -226,24 +228,24 @@ static void client_ended(struct session *s)
     session_leave(s);
 }
 
-static void handle_client(struct session *s, char *p, size_t n)
+size_t pass_part(struct session *s, char *p, size_t n, size_t part)
 {
     size_t done = 0;
-    enum verdict verdict = take_client(s, p, n, &done);
+    enum verdict verdict = take_client(s, p, part, &done);
 
     if (s->stage != SESSION_LIVE)
-        return;
+        return 0;
     switch (verdict) {
     case QUIT:
         client_ended(s);
-        return;
+        return 0;
     case BAD:
         session_refuse(s, "08P01", "what the client says is no message of the protocol", NULL);
-        return;
+        return 0;
     default:
         break;
     }
-    s->stopped = verdict == STOP;
+    s->stopped = verdict == STOP || part < n;
     if (done < n || s->client.kept.len > 0)
         conn_keep(&s->client, p + done, n - done);
     if (done > 0)
@@ -251,6 +253,13 @@ static void handle_client(struct session *s, char *p, size_t n)
     if (s->move == MOVE_EXCUSED && done > 0)
         s->move = MOVE_AWAITED; /* it did something: it may be movable at its next boundary */
     atomic_fetch_add_explicit(&s->worker->counts.bytes_in, (int64_t)done, memory_order_relaxed);
+    return done;
+}
+
+static void handle_client(struct session *s, char *p, size_t n)
+{
+    if (s->reads == NULL || !reads_client(s, p, n))
+        (void)pass_part(s, p, n, n);
 }
 
 void pass_client(struct session *s)
@@ -406,6 +415,8 @@ void pass_server(struct session *s)
         backend_gone(s->server);
         return;
     }
+    if (s->reads != NULL && reads_server(s, s->worker->in, (size_t)n))
+        return;
     switch (take_server(s, s->worker->in, (size_t)n, &done)) {
     case PASS:
         break;
@@ -420,7 +431,11 @@ void pass_server(struct session *s)
     atomic_fetch_add_explicit(&s->worker->counts.bytes_out, (int64_t)done, memory_order_relaxed);
     if (!s->came_ready && !(waited && !renumber_waits(s->renumber)))
         return;
+    if (s->reads != NULL && s->came_ready)
+        reads_ready(s);
     s->came_ready = false;
+    if (s->stage != SESSION_LIVE)
+        return;
     if (s->move != MOVE_NONE)
         hold_look(s);
     else if (s->survey_wanted)

@@ -73,6 +73,8 @@ void session_end(struct session *s)
         backend_end(TAKE(s->server));
     if (s->other != NULL)
         backend_end(TAKE(s->other));
+    if (s->reads != NULL)
+        reads_free(s);
     if (s->before != NULL)
         s->before->next = s->next;
     else
@@ -545,5 +547,7 @@ void session_greet(struct session *s)
     if (s->stage == SESSION_GONE)
         return;
     hold_live(s);
+    if (atomic_load(&s->worker->door->reads_share) > 0)
+        reads_consider(s);
     pass_resume(s);
 }

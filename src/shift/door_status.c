@@ -1,5 +1,6 @@
 /* shift/door_status.c — what the door says of itself: to whoever asks, and in STATE/run/STORE.door.N.json. */
 #include "shift/door_control.h"
+#include "shift/door_reads.h"
 
 #include <string.h>
 #include <unistd.h>
@@ -25,6 +26,7 @@ json_t *control_status(struct control *c, bool named)
 
     ENSURE(o != NULL);
     json_object_set_new(o, "idle", json_integer(atomic_load(&door->clients) - live));
+    json_object_set_new(o, "reads", reads_status(door));
     json_object_set_new(o, "draining", json_boolean(atomic_load(&door->draining)));
     if (c->phase == PHASE_SETTLING) {
         text_tidy(c->trouble);

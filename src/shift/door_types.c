@@ -24,10 +24,12 @@ enum err door_types_load(struct door *door, struct fault *f)
     TRY(add_side(map, SIDE_SOURCE, door->sides[SIDE_SOURCE].dsn, f));
     TRY(add_side(map, SIDE_TARGET, door->sides[SIDE_TARGET].dsn, f));
     type_map_seal(map);
-    if (door->map_count == DOOR_MOST_MAPS)
-        return ERR_OK;
-    door->maps[door->map_count++] = map;
-    atomic_store(&door->types, TAKE(map));
+    pthread_mutex_lock(&door->types_lock);
+    if (door->map_count < DOOR_MOST_MAPS) {
+        door->maps[door->map_count++] = map;
+        atomic_store(&door->types, TAKE(map));
+    }
+    pthread_mutex_unlock(&door->types_lock);
     return ERR_OK;
 }
 

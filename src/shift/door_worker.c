@@ -2,7 +2,7 @@
  *
  * A turn: what epoll tells, then those whose TLS has more than epoll knows, then orders, then (at most four times a second)
  * the clocks, then what ended in this turn is freed: nothing that an event of the turn may name goes before. */
-#include "shift/door_internal.h"
+#include "shift/door_reads.h"
 
 #include <errno.h>
 #include <string.h>
@@ -15,6 +15,7 @@
 
 #define MOST_EVENTS 256
 #define TICK_MS 250
+#define WAITING_MS 5 /* while reads wait for the target */
 #define ACCEPT_AT_ONCE 64
 #define RETIRED_AT_ONCE 16 /* a tick */
 
@@ -107,11 +108,16 @@ static void carry_out(struct worker *w, struct order *order)
     case ORDER_STOP:
         w->stopping = true;
         break;
+    case ORDER_READS:
+    case ORDER_NAMES:
+    case ORDER_FRESH:
+        reads_order(w, order);
+        break;
     default:
         hold_order(w, order);
         break;
     }
-    if (order->kind != ORDER_CANCEL && order->kind != ORDER_CANCELLED && order->kind != ORDER_VERIFIERS) /* nobody waits for these */
+    if (order->kind != ORDER_CANCEL && order->kind != ORDER_CANCELLED && order->kind != ORDER_VERIFIERS && order->kind < ORDER_READS) /* nobody waits for these */
         atomic_fetch_add(&w->counts.orders, 1);
     free(order);
 }
@@ -207,6 +213,8 @@ static void go_on_again(struct worker *w)
             backend_event(s->server, EPOLLIN);
         if (s->stage != SESSION_GONE && s->other != NULL && conn_pending(&s->other->conn))
             backend_event(s->other, EPOLLIN);
+        if (s->stage != SESSION_GONE && s->reads != NULL)
+            reads_pending(s);
     }
     memmove(w->again, w->again + n, (w->again_count - n) * sizeof *w->again);
     w->again_count -= n;
@@ -251,7 +259,7 @@ static void free_what_ended(struct worker *w)
 static void turn(struct worker *w)
 {
     struct epoll_event events[MOST_EVENTS];
-    int n = epoll_wait(w->epoll_fd, events, MOST_EVENTS, w->again_count > 0 ? 0 : TICK_MS);
+    int n = epoll_wait(w->epoll_fd, events, MOST_EVENTS, w->again_count > 0 ? 0 : w->waiting != NULL ? WAITING_MS : TICK_MS);
 
     ENSURE(n >= 0 || errno == EINTR);
     w->now_us = world_mono_us();
@@ -259,6 +267,8 @@ static void turn(struct worker *w)
         on_event(w, &events[i]);
     if (w->again_count > 0)
         go_on_again(w);
+    if (w->waiting != NULL)
+        reads_expire(w);
     look_at_clocks(w);
     if (w->gone != NULL || w->lost != NULL)
         free_what_ended(w);
@@ -313,6 +323,8 @@ void worker_join(struct worker *w)
         close(w->listen_fd);
     pthread_mutex_destroy(&w->lock);
     pthread_mutex_destroy(&w->pause_lock);
+    names_drop(w->names);
+    reading_cache_free(w->readings);
     free(w->again);
     free(w->pauses_us);
     free(w->in);

@@ -110,7 +110,7 @@ static const char *const *read_texts(struct reader *r, const json_t *object, con
     return texts;
 }
 
-static const char *find_setting(const struct session_setting *list, size_t count, const char *name)
+const char *session_setting_find(const struct session_setting *list, size_t count, const char *name)
 {
     for (size_t i = 0; i < count; i++)
         if (strcasecmp(list[i].name, name) == 0)
@@ -135,12 +135,26 @@ static void read_settings(struct reader *r, const json_t *object, struct session
             const json_t *pair = json_array_get(list, i);
             const char *name = text_of(r, json_array_get(pair, 0), lists[k]);
 
-            if (find_setting(all, count, name) == NULL)
+            if (session_setting_find(all, count, name) == NULL)
                 all[count++] = (struct session_setting){name, text_of(r, json_array_get(pair, 1), lists[k])};
         }
     }
     s->settings = all;
     s->setting_count = count;
+}
+
+/* What an answer of before has not, is not known. */
+static void read_effective(struct reader *r, const json_t *object, struct session_state *s)
+{
+    const json_t *list = json_object_get(object, "effective");
+    struct session_setting *all = arena_alloc(r->arena, (json_array_size(list) + 1) * sizeof *all);
+
+    s->effective = all;
+    for (; s->effective_count < json_array_size(list); s->effective_count++) {
+        const json_t *pair = json_array_get(list, s->effective_count);
+
+        all[s->effective_count] = (struct session_setting){text_of(r, json_array_get(pair, 0), "effective"), text_of(r, json_array_get(pair, 1), "effective")};
+    }
 }
 
 static void read_type(struct reader *r, const json_t *pair, struct session_type *ret)
@@ -194,6 +208,7 @@ static struct session_state *read_state(struct reader *r, const json_t *object)
     s->locks = read_texts(r, object, "locks", &s->lock_count);
     s->channels = read_texts(r, object, "channels", &s->channel_count);
     read_settings(r, object, s);
+    read_effective(r, object, s);
     read_statements(r, object, s);
     return s;
 }
@@ -254,14 +269,14 @@ const char *session_unmovable(const struct session_state *state, struct arena *a
 static const char *other_setting(const struct session_state *a, const struct session_state *b, struct arena *arena)
 {
     for (size_t i = 0; i < a->setting_count; i++) {
-        const char *value = find_setting(b->settings, b->setting_count, a->settings[i].name);
+        const char *value = session_setting_find(b->settings, b->setting_count, a->settings[i].name);
 
         if (value == NULL || strcmp(value, a->settings[i].value) != 0)
             return arena_format(arena, "setting %s: \"%s\" became \"%s\"", a->settings[i].name, a->settings[i].value,
                                 value != NULL ? value : "(not set)");
     }
     for (size_t i = 0; i < b->setting_count; i++)
-        if (find_setting(a->settings, a->setting_count, b->settings[i].name) == NULL)
+        if (session_setting_find(a->settings, a->setting_count, b->settings[i].name) == NULL)
             return arena_format(arena, "setting %s: there is a new one", b->settings[i].name);
     return NULL;
 }

@@ -53,9 +53,14 @@ struct session_state {
     size_t channel_count;
     const struct session_setting *settings; /* set in the session (SET, set_config); custom ones stand last */
     size_t setting_count;
+    const struct session_setting *effective; /* what decides how values look, and transactions begin, whoever set it; not compared */
+    size_t effective_count;
     const struct session_statement *statements;
     size_t statement_count;
 };
+
+/* NULL: there is none of that name. */
+const char *session_setting_find(const struct session_setting *list, size_t count, const char *name);
 
 /* The question: Parse, Bind, Execute, Close, Sync; one ReadyForQuery, and of the answer only its one DataRow counts.
  * customs: names of custom settings to look for. locks: whether to look for advisory locks, which reads every lock of

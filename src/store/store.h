@@ -145,6 +145,21 @@ struct switch_row {
     bool open;           /* its fence */
 };
 
+/* What settling found: no attempt that was under way can be decided any more. */
+struct switch_settled {
+    bool source_serves;  /* the store's source, or its target */
+    int64_t epoch;
+    bool opened;         /* a decision was found, and carried out */
+};
+
+/* The side a stream leads to, looked at alone: its source does not answer. */
+struct force_view {
+    bool serves;         /* it does already */
+    int64_t epoch;
+    int64_t attempt;
+    const char *applied; /* all the source committed before this is there; NULL: nothing is known. In the arena */
+};
+
 /* What stands in the way of a switch. In the arena. */
 enum switch_hindrance {
     HINDERS_NOT,      /* it is only to be known */
@@ -289,8 +304,10 @@ struct store_ops {
     /* Source oids (as above; NULL: none) of tables that were unlogged when they were copied and are logged now. What they are on the
      * target is logged when it returns: a crash there would empty them. */
     enum err (*logged_since)(struct store *s, struct arena *a, const char **ret, struct fault *f);
-    /* The same for every table; and no position of any stream, nor the spool, is known on the target any more. */
-    enum err (*forget)(struct store *s, struct fault *f);
+    /* No position of any stream, nor the spool, is known on the target any more, and it is barred no longer. The same for every table, of a store whose
+     * source serves; where the target serves, or of a way back, copies count. *ret_gap: what the source took in before a slot made from here on
+     * will be missing on the target; every table stands in the ledger for it, until it was compared. */
+    enum err (*forget)(struct store *s, bool *ret_gap, struct fault *f);
     /* A spool was made: its identity is recorded, and every table that has not joined is to be copied again (what the lost spool
      * held of it cannot be had again): one durable transaction. */
     enum err (*spool_record)(struct store *s, const char *identity, struct arena *a, struct copied_again **ret, size_t *ret_count, struct fault *f);
@@ -347,8 +364,12 @@ struct store_ops {
     enum err (*switch_open)(struct store *s, struct store_switch **ret, struct fault *f);
     void (*switch_close)(struct store_switch *w);
     enum err (*switch_rows)(struct store_switch *w, struct switch_row *ret_old, struct switch_row *ret_new, struct fault *f);
-    /* The old side's row, after a synchronous commit of our own there: only so may a decision that was read be acted upon. */
-    enum err (*switch_confirm)(struct store_switch *w, struct switch_row *ret_old, struct fault *f);
+    /* An attempt begins: its number, and which servers both sides are now, on which timeline, stand in both rows, on their standbys, too. ERR_SWITCH_HELD_UP: a row
+     * is another by now, or a side failed over since the gate before. */
+    enum err (*switch_gate)(struct store_switch *w, int64_t epoch, int64_t *ret_attempt, struct fault *f);
+    /* Whoever does not know what became of an attempt (SETTLE of spec/README.md): what is open on either side is rolled back, what was decided is
+     * opened, what was not can be no more. An error: nobody can tell yet. */
+    enum err (*switch_settle)(struct store_switch *w, struct switch_settled *ret, struct fault *f);
     enum err (*switch_obstacles)(struct store_switch *w, struct arena *a, struct switch_obstacle **ret, size_t *ret_count, struct fault *f);
     /* Every relation of the old side locked against writers, in one transaction of the deciding session; ERR_BUSY: not within the deadline, or a
      * relation came in between. The server ends it when we say nothing for deadline_ms. */
@@ -363,14 +384,19 @@ struct store_ops {
     /* After the drain: no row behaved otherwise than the stream said, and rights on both sides are what they were when
      * obstacles were looked for; the new side opened as epoch, in a transaction left open: it is committed by
      * switch_open_side, or rolled back. */
-    enum err (*switch_prepare_open)(struct store_switch *w, int64_t epoch, int64_t deadline_ms, struct fault *f);
-    /* In the locking transaction: row and fences of the old side, and COMMIT. *ret false: somebody aborted the attempt (rolled back). A transient
-     * error: not known; read the rows. */
+    enum err (*switch_prepare_open)(struct store_switch *w, int64_t epoch, int64_t attempt, int64_t deadline_ms, struct fault *f);
+    /* In the locking transaction: row and fences of the old side, and COMMIT. *ret false: the attempt is over, or the side failed over (rolled
+     * back). An error: not known; switch_settle tells. */
     enum err (*switch_decide)(struct store_switch *w, int64_t epoch, int64_t attempt, bool *ret, struct fault *f);
-    /* Once the decision is known: the new side serves. Safe to be done again; *ret false: it is at another epoch. */
-    enum err (*switch_open_side)(struct store_switch *w, int64_t epoch, bool *ret, struct fault *f);
-    /* The attempt can no longer be decided; *ret false: it was, or another began. */
-    enum err (*switch_abort)(struct store_switch *w, int64_t epoch, int64_t attempt, bool *ret, struct fault *f);
+    /* Once the decision is known: the new side serves. Safe to be done again; *ret false: it is at another epoch, or another attempt. */
+    enum err (*switch_open_side)(struct store_switch *w, int64_t epoch, int64_t attempt, bool *ret, struct fault *f);
+
+    /* The stream's source is lost for good: its target is looked at; and opened, as the epoch after its row's, with the stream barred there first. ERR_BUSY: its row
+     * changed since it was looked at. */
+    enum err (*force_look)(struct store *s, struct arena *a, struct force_view *ret, struct fault *f);
+    enum err (*force_open)(struct store *s, const struct force_view *v, struct fault *f);
+    /* Both sides answer: one that was left so, and says that it serves, no longer does. *ret_left: that was so. */
+    enum err (*outvote)(struct store *s, bool *ret_left, struct fault *f);
 
     /* --- admission: who may connect to one side's database, and who is connected (cutover/deny.c). Nothing of it
      * decides anything --- */
@@ -509,9 +535,9 @@ struct store_ops {
     /* How many tables both sides have by now that the stream does not carry yet. */
     enum err (*watcher_unpublished)(struct store_watcher *w, size_t *ret_count, struct fault *f);
     enum err (*watcher_ledger)(struct store_watcher *w, int64_t *ret_count, struct fault *f);
-    /* What the stream's source says of authority; and the target's opening, where that source has decided (switch_open_side). */
+    /* What the stream's source says of authority; and settling, as switch_settle, where that source has decided and nobody carries it out. */
     enum err (*watcher_authority)(struct store_watcher *w, struct switch_row *ret, struct fault *f);
-    enum err (*watcher_open_target)(struct store_watcher *w, int64_t epoch, bool *ret, struct fault *f);
+    enum err (*watcher_settle)(struct store_watcher *w, struct switch_settled *ret, struct fault *f);
     /* Fences that stand otherwise than their side's row says are set right, under that row. The outputs: which tables', in the arena, whatever is
      * returned; NULL: none. ERR_BUSY: one is in use, try again. */
     enum err (*watcher_fences)(struct store_watcher *w, struct arena *a, const char **ret_source, const char **ret_target, struct fault *f);

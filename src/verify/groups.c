@@ -188,10 +188,11 @@ static enum err mind_ranges(struct compare *c, bool noted, bool *ret_moved, stru
     return ERR_OK;
 }
 
-enum err verify_at_cut(struct verify *v, struct store_lane *lane, struct compare *c, struct cut *ret, int64_t *ret_ledger, const char **ret_why, struct fault *f)
+enum err verify_at_cut(struct verify *v, struct compare *c, struct cut *ret, int64_t *ret_ledger, const char **ret_why,
+                       struct fault *f)
 {
     const struct store_ops *ops = v->hand.store->ops;
-    struct cut_place place = {.store = v->hand.store, .apply = v->hand.apply, .lane = lane, .cutter = c->cutter, .stop = &v->stop};
+    struct cut_place place = {.store = v->hand.store, .apply = v->hand.apply, .cutter = c->cutter, .stop = &v->stop};
     const struct table *source[TABLES_A_CUT];
     const struct table *target[TABLES_A_CUT];
     size_t n = list_tables(c->tables, c->count, source, target);
@@ -215,11 +216,16 @@ enum err verify_at_cut(struct verify *v, struct store_lane *lane, struct compare
 static enum err one_cut(struct run *r, struct compared *tables, size_t count, const char **ret_why, bool *ret_moved, struct fault *f)
 {
     struct verify *v = r->v;
-    struct compare compare = {.cutter = r->cutter, .arena = r->arena, .tables = tables, .count = count, .named_most = r->does == VERIFY_PLAN ? REPAIR_MOST + 1 : COMPARE_NAMED,
-                              .pairs = v->hand.config->limits.copy_workers, .rows = &v->rows};
+    struct compare compare = {.cutter = r->cutter,
+                              .arena = r->arena,
+                              .tables = tables,
+                              .count = count,
+                              .named_most = r->does == VERIFY_PLAN ? REPAIR_MOST + 1 : COMPARE_NAMED,
+                              .pairs = v->hand.config->limits.verify_workers,
+                              .rows = &v->rows};
     struct cut cut;
     int64_t ledger = 0;
-    enum err err = verify_at_cut(v, r->lane, &compare, &cut, &ledger, ret_why, f);
+    enum err err = verify_at_cut(v, &compare, &cut, &ledger, ret_why, f);
 
     *ret_moved = err == ERR_OK && compare.paused;
     if (err == ERR_OK)

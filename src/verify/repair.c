@@ -416,7 +416,12 @@ static enum err meanwhile(void *ctx, struct fault *f)
 static enum err mend_some(struct mending *m, struct fault *f)
 {
     struct verify *v = m->run->v;
-    struct cut_place place = {.store = v->hand.store, .apply = v->hand.apply, .lane = m->run->lane, .cutter = m->run->cutter, .stop = &v->stop, .meanwhile = meanwhile, .ctx = m};
+    struct cut_place place = {.store = v->hand.store,
+                              .apply = v->hand.apply,
+                              .cutter = m->run->cutter,
+                              .stop = &v->stop,
+                              .meanwhile = meanwhile,
+                              .ctx = m};
     enum err err;
 
     do {

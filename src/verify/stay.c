@@ -130,21 +130,15 @@ static enum err choose(struct round *round, struct fault *f)
 
 /* --- comparing --- */
 
-static enum err open_all(struct verify *v, struct fault *f)
+static enum err open_cutter(struct verify *v, struct fault *f)
 {
-    const struct store_ops *ops = v->hand.store->ops;
-
-    if (v->stay.cutter == NULL)
-        TRY(ops->cutter_open(v->hand.store, &v->stay.cutter, f));
-    return v->stay.lane == NULL ? ops->lane_open(v->hand.store, "forward", "cut", &v->stay.lane, f) : ERR_OK;
+    return v->stay.cutter == NULL ? v->hand.store->ops->cutter_open(v->hand.store, &v->stay.cutter, f) : ERR_OK;
 }
 
 void stay_rest(struct verify *v)
 {
     v->hand.store->ops->cutter_close(v->stay.cutter);
-    v->hand.store->ops->lane_close(v->stay.lane);
     v->stay.cutter = NULL;
-    v->stay.lane = NULL;
 }
 
 /* ERR_BUSY: somebody was in the way, or it took too long; another time. */
@@ -156,7 +150,7 @@ static enum err compare_some(struct round *round, struct compared *tables, size_
     const char *why = NULL;
     struct cut cut;
 
-    TRY(verify_at_cut(v, v->stay.lane, &compare, &cut, NULL, &why, f));
+    TRY(verify_at_cut(v, &compare, &cut, NULL, &why, f));
     if (why != NULL)
         return fault_set(f, ERR_BUSY, "%s%s", why, round->large ? " (a table that was touched as a whole: `leat verify --table` can compare it in parts)" : "");
     round->run.cut = cut;
@@ -236,7 +230,7 @@ static enum err conclude(struct round *round, struct fault *f)
 
 static enum err run_round(struct round *round, struct fault *f)
 {
-    TRY(open_all(round->run.v, f));
+    TRY(open_cutter(round->run.v, f));
     TRY(choose(round, f));
     TRY(compare_all(round, f));
     return conclude(round, f);

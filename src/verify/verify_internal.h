@@ -11,7 +11,6 @@
 
 struct stay { /* of stay.c */
     struct store_cutter *cutter; /* NULL: at rest */
-    struct store_lane *lane;
     int64_t next_us;             /* monotonic: the next round, */
     int64_t large_us;            /* and the next one with a large table */
     int64_t patience_us;         /* until the next try, while nothing comes of it */
@@ -80,7 +79,8 @@ void stay_status(const struct verify *v, json_t *verified);
 /* A cut of those of c's tables that are not done, at most TABLES_A_CUT of them, and what can be compared of them as long as it may stand.
  * Of c the caller sets cutter, arena, tables, count, named_most, pairs and rows. ret_ledger: the last entry there was at the cut, or NULL.
  * *ret_why: as compare_run says. */
-MUST_USE enum err verify_at_cut(struct verify *v, struct store_lane *lane, struct compare *c, struct cut *ret, int64_t *ret_ledger, const char **ret_why, struct fault *f);
+MUST_USE enum err verify_at_cut(struct verify *v, struct compare *c, struct cut *ret, int64_t *ret_ledger,
+                                const char **ret_why, struct fault *f);
 /* A comparison that cannot be made is no reason for the engine to stop: a table that was dropped meanwhile, a right that was taken. */
 bool verify_is_for_now(enum err err);
 /* How many of the run's tables are our own, at the beginning of the list: the scratch table of the self-test. */

@@ -120,6 +120,7 @@ static void test_defaults(void **state)
     assert_true(c->limits.source_wal == 20LL << 30 && c->limits.spool == 20LL << 30);
     assert_true(c->limits.snapshot_age_us == 30 * 60 * 1000000LL && c->limits.source_lag_us == 0);
     assert_int_equal(c->limits.copy_workers, 4);
+    assert_int_equal(c->limits.verify_workers, 1);
     assert_int_equal(c->limits.index_workers, 2);
     assert_int_equal(c->limits.apply_lanes, 4);
     assert_true(c->gates.lag_us == 1000000 && c->gates.pause_us == 250000 &&
@@ -474,6 +475,7 @@ static void test_template(void **state)
     assert_string_equal(c->stores[0].source, "host=old dbname=a password='x \"y\\\\ : # z'");
     assert_string_equal(c->stores[0].target, "postgresql://u:p%20@new/a");
     assert_int_equal(c->limits.copy_workers, 4);
+    assert_int_equal(c->limits.verify_workers, 1);
     config_template(&blank, "shop", "orders", NULL, NULL);
     assert_non_null(strstr(refused(blank.data, blank.len, &f), "\"source\" has no value"));
 }

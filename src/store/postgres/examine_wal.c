@@ -188,7 +188,9 @@ enum err examine_connections(struct examine *e, const struct examine_check *c, s
     const struct config_limits *limits = &e->config->limits;
 
     (void)f;
-    tell_connections(e, c->id, SIDE_SOURCE, limits->copy_workers + SESSIONS_BESIDE);
+    tell_connections(e, c->id, SIDE_SOURCE,
+                     (limits->copy_workers > limits->verify_workers ? limits->copy_workers : limits->verify_workers) +
+                         SESSIONS_BESIDE);
     tell_connections(e, c->id, SIDE_TARGET, limits->copy_workers + limits->index_workers + limits->apply_lanes + SESSIONS_BESIDE);
     return ERR_OK;
 }

@@ -66,6 +66,8 @@ enum err pg_class_of_state(const char *state, enum side side);
 struct store;
 MUST_USE enum err pg_circle_enter(struct pg *pg, const struct store *s, struct fault *f);
 MUST_USE enum err pg_circle_close(struct pg *pg, const struct store *s, struct fault *f);
+/* Though the stream is barred: to arm it anew. */
+MUST_USE enum err pg_circle_enter_barred(struct pg *pg, const struct store *s, struct fault *f);
 /* A session's advisory lock, taken from sessions of an engine that died: they are ended. */
 MUST_USE enum err pg_take_lock(struct pg *pg, int64_t key, struct fault *f);
 /* Ends the backends that hold this advisory lock in this database. */

@@ -1,0 +1,140 @@
+"""doors — bench/run's figures of the SQL door: beside PgBouncer and the bare server, and what idle sessions cost."""
+import os
+import pathlib
+import re
+import resource
+import shutil
+import socket
+import statistics
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+
+from door import Door
+from servers import Server, _free_port, bin_dir, popen_mortal
+from wait import wait_for
+
+ROUNDS = int(os.environ.get("ROUNDS", "3"))
+SECONDS = int(os.environ.get("SECONDS_EACH", "8"))
+FEW, MANY = 8, int(os.environ.get("MANY", "1000"))
+IDLE = int(os.environ.get("IDLE", "10000"))
+SPARE = 3 << 30   # memory that idle sessions leave to the machine: each is a server process
+MODES = ("simple", "extended", "prepared")
+HERTZ = os.sysconf("SC_CLK_TCK")
+
+
+def cpu_seconds(pid):
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / HERTZ
+
+
+def memory(pid):
+    """Of its own, in bytes: what is not shared with other processes."""
+    text = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text()
+    return sum(int(n) << 10 for n in re.findall(r"^Private_\w+:\s+(\d+)", text, re.M))
+
+
+def available():
+    return int(re.search(r"MemAvailable:\s+(\d+)", pathlib.Path("/proc/meminfo").read_text())[1]) << 10
+
+
+class PgBouncer:
+    """In session mode: as faithful as a door, and as quick as it gets."""
+
+    def __init__(self, folder, server):
+        self.port = _free_port()
+        folder.mkdir()
+        folder.chmod(0o755)
+        ini = folder / "pgbouncer.ini"
+        ini.write_text(f"[databases]\nbench = host=127.0.0.1 port={server.port} dbname=bench user=postgres\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {self.port}\n"
+                       f"auth_type = any\npool_mode = session\nmax_client_conn = {IDLE + 100}\ndefault_pool_size = {IDLE + 100}\nunix_socket_dir =\nlog_connections = 0\nlog_disconnections = 0\n")
+        self.process = popen_mortal(["pgbouncer", "-q", ini], user="nobody", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        wait_for(lambda: socket.socket().connect_ex(("127.0.0.1", self.port)) == 0, 20, "PgBouncer to listen")
+
+    def close(self):
+        self.process.terminate()
+        self.process.wait(10)
+
+
+def quantiles(folder):
+    """p50 and p99 in ms of the transactions in pgbench's logs."""
+    taken = sorted(int(line.split()[2]) for path in folder.glob("log*") for line in path.read_text().splitlines() if line.count(" ") >= 5)
+    return (taken[len(taken) // 2] / 1000, taken[int(len(taken) * 0.99)] / 1000) if taken else (0, 0)
+
+
+def pgbench(port, mode, clients):
+    """Transactions per second without the connecting, and their quantiles."""
+    with tempfile.TemporaryDirectory() as folder:
+        out = subprocess.run([str(bin_dir(15) / "pgbench"), "-n", "-S", "-M", mode, "-c", str(clients), "-j", "2", "-T", str(SECONDS), "-l", f"--log-prefix={folder}/log",
+                              f"--sampling-rate={0.2 if clients < 100 else 1}", f"postgresql://postgres@127.0.0.1:{port}/bench"], check=True, capture_output=True, text=True).stdout
+        assert "number of failed transactions: 0" in out, out
+        return (float(re.search(r"tps = ([\d.]+)", out)[1]), int(re.search(r"actually processed: (\d+)", out)[1]), *quantiles(pathlib.Path(folder)))
+
+
+def measure(port, pid, mode, clients):
+    before = cpu_seconds(pid) if pid else 0
+    tps, count, p50, p99 = pgbench(port, mode, clients)
+    return {"tps": round(tps), "p50": p50, "p99": p99, "p99/p50": round(p99 / p50, 2), "cpu_us": round((cpu_seconds(pid) - before) * 1e6 / count, 1) if pid else None}
+
+
+def startup(port, user="postgres", database="bench"):
+    """A session up to ReadyForQuery, as a bare socket: 10,000 of them are to fit beside what is measured."""
+    s = socket.create_connection(("127.0.0.1", port), 30)
+    body = struct.pack("!I", 196608) + f"user\0{user}\0database\0{database}\0\0".encode()
+    s.sendall(struct.pack("!I", len(body) + 4) + body)
+    got = b""
+    while not got.endswith(b"Z\0\0\0\5I"):
+        part = s.recv(4096)
+        assert part, got
+        got += part
+    return s
+
+
+def idle(port, pid):
+    """Bytes per idle session, and of all; as many as the machine has memory for."""
+    resource.setrlimit(resource.RLIMIT_NOFILE, (IDLE + 1000, max(IDLE + 1000, resource.getrlimit(resource.RLIMIT_NOFILE)[1])))
+    sessions, before, began = [], memory(pid), time.monotonic()
+    while len(sessions) < IDLE and (len(sessions) % 100 or available() > SPARE):
+        sessions.append(startup(port))
+    took, after = time.monotonic() - began, memory(pid)
+    for s in sessions:
+        s.close()
+    return {"sessions": len(sessions), "bytes_each": round((after - before) / len(sessions)), "mb": round(after / 1e6, 1), "connects_per_second": round(len(sessions) / took)}
+
+
+def bench_door(save):
+    if shutil.which("pgbouncer") is None:
+        sys.exit("door: PgBouncer is what it is measured against, and is not here: apt-get install pgbouncer (its service need not run), then again")
+    settings = {"max_connections": str(IDLE + 200), "shared_buffers": "512MB", "max_wal_senders": "0", "max_files_per_process": "100"}
+    rounds = []
+    with tempfile.TemporaryDirectory(prefix="leat-bench-") as folder, Server(15, "old", settings=settings) as old, Server(15, "new") as new:
+        folder = pathlib.Path(folder)
+        folder.chmod(0o755)
+        old.createdb("bench")
+        subprocess.run([str(bin_dir(15) / "pgbench"), "-i", "-q", "-s", "10", old.dsn("bench")], check=True, capture_output=True)
+        bouncer = PgBouncer(folder / "pgbouncer", old)
+        with Door(folder / "door", old.dsn("bench"), new.createdb("bench"), limits=f"limits:\n  door_clients: {IDLE + 100}\n  door_threads: 1\n") as door:
+            contenders = {"direct": (old.port, None), "pgbouncer": (bouncer.port, bouncer.process.pid), "door": (door.port, door.process.pid)}
+            for n in range(ROUNDS):
+                one = {}
+                for clients in (FEW, MANY):
+                    for mode in MODES:
+                        names = list(contenders) if n % 2 == 0 else list(reversed(contenders))
+                        one[f"{mode}, {clients}"] = {name: measure(*contenders[name], mode, clients) for name in names}
+                        print(f"  round {n + 1}, {mode}, {clients} clients: " + "; ".join(f"{k} {v['tps']} tps, {v['cpu_us']} us, p99/p50 {v['p99/p50']}"
+                                                                                         for k, v in one[f"{mode}, {clients}"].items()), flush=True)
+                rounds.append(one)
+            cost = {name: idle(*contenders[name]) for name in ("door", "pgbouncer")}
+            print(f"  idle: {cost}", flush=True)
+        bouncer.close()
+    kinds = list(rounds[0])
+
+    def ratio(kind, key, left, right):
+        return round(statistics.median(r[kind][left][key] / r[kind][right][key] for r in rounds), 3)
+    medians = {**{f"door/pgbouncer, tps, {k}": ratio(k, "tps", "door", "pgbouncer") for k in kinds}, **{f"door/direct, tps, {k}": ratio(k, "tps", "door", "direct") for k in kinds},
+               **{f"door/pgbouncer, cpu, {k}": ratio(k, "cpu_us", "door", "pgbouncer") for k in kinds},
+               **{f"{c}, p99/p50, {k}": statistics.median(r[k][c]["p99/p50"] for r in rounds) for k in kinds for c in ("direct", "pgbouncer", "door")},
+               **{f"idle, {k}": v for k, v in cost.items()}}
+    save("door", {"what": f"pgbench -S, {SECONDS} s each, one thread of the door, PgBouncer 1.18 in session mode; server, load and both proxies on one machine", "rounds": rounds, "medians": medians})
