@@ -61,7 +61,7 @@ struct config_kind {
 #define CONFIG_KINDS(X)                                                                                                \
     X(GROUP)                                                                                                           \
     X(NAMED) X(NAME) X(TEXT) X(DSN) X(ENGINE) X(CHOICE) X(INTEGER) X(DURATION) X(SIZE) X(PERCENT) X(PERCENTS) X(WORDS)          \
-        X(PATTERNS) X(ADDRESS) X(ADDRESSES) X(DOORS) X(NETWORKS) X(ROLES) X(USER) X(URL)
+        X(PATTERNS) X(ADDRESS) X(ADDRESSES) X(DOORS) X(NETWORKS) X(USER) X(URL)
 enum config_kind_id {
 #define X(id) KIND_##id,
     CONFIG_KINDS(X)

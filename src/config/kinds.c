@@ -381,7 +381,6 @@ const struct config_kind config_kinds[KIND_COUNT] = {
     [KIND_ADDRESSES] = {"list of host:port", SHAPE_LIST, AS_TEXT, parse_address},
     [KIND_DOORS] = {"host:port, or a list of them", SHAPE_LIST, AS_TEXT, parse_address, true},
     [KIND_NETWORKS] = {"list of networks", SHAPE_LIST, AS_TEXT, parse_network, true},
-    [KIND_ROLES] = {"list of names", SHAPE_LIST, AS_TEXT, parse_text, true},
     [KIND_USER] = {"what tells users apart", SHAPE_ONE, AS_TEXT, parse_user},
     [KIND_URL] = {"web address", SHAPE_ONE, AS_TEXT, parse_url},
 };

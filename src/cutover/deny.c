@@ -63,6 +63,8 @@ static bool may_deny(struct denying *d, const struct store_admission_facts *fact
 {
     if (facts->serves)
         note(d, "database %s of the %s stays open: another store of it serves there", facts->database, d->left);
+    else if (strcmp(d->left, "target") == 0 && d->a->job->stream->reads_share_count > 0)
+        note(d, "database %s of the target stays open: the doors send reads there", facts->database);
     else if (facts->left_out != NULL)
         note(d, "database %s of the %s stays open: %s is not moved, and its users are still to connect there",
              facts->database, d->left, facts->left_out);
@@ -290,28 +292,42 @@ void deny_again(struct attempt *a)
     deny(a, STORE_TARGET, a->new_side, a->old_side);
 }
 
-/* Of a side that another journal's leat denied, too. */
-static enum err record_given_back(struct attempt *a, struct fault *f)
+static enum err record_state(struct journal *j, const char *base, const char *side, enum step_state state,
+                             struct fault *f)
 {
-    struct journal *j = a->job->journal;
+    return j->ops->step_set(j, base, step_of(side), state, NULL, f);
+}
+
+/* Of a side that another journal's leat denied, too. */
+static enum err record_given_back(struct journal *j, const char *base, const char *side, struct fault *f)
+{
     enum step_state state;
 
-    TRY(j->ops->step_get(j, a->base, step_of(a->new_side), &state, f));
+    TRY(j->ops->step_get(j, base, step_of(side), &state, f));
     if (state == STEP_NONE || state == STEP_UNDONE)
-        TRY(record(a, a->new_side, STEP_INTENT, json_object(), f));
-    return record(a, a->new_side, STEP_UNDONE, json_object(), f);
+        TRY(record_state(j, base, side, STEP_INTENT, f));
+    return record_state(j, base, side, STEP_UNDONE, f);
+}
+
+enum err deny_give_back(struct store *s, struct journal *j, bool *ret_was, struct fault *f)
+{
+    const char *side = s->store->back ? "source" : "target";
+    struct store_admission *at;
+    enum err err;
+
+    *ret_was = false;
+    TRY(s->ops->admission_open(s, STORE_TARGET, &at, f));
+    err = s->ops->admission_give_back(at, ret_was, f);
+    s->ops->admission_close(at);
+    TRY_WITH(err, f, "letting clients in on the %s again", side);
+    return *ret_was ? record_given_back(j, store_base(s), side, f) : ERR_OK;
 }
 
 enum err deny_admit(struct attempt *a, struct fault *f)
 {
-    struct store_admission *at;
-    bool was = false;
-    enum err err;
+    bool was;
+    enum err err = deny_give_back(a->store, a->job->journal, &was, f);
 
-    TRY(a->ops->admission_open(a->store, STORE_TARGET, &at, f));
-    err = a->ops->admission_give_back(at, &was, f);
-    a->ops->admission_close(at);
-    TRY_WITH(err, f, "letting clients in on the %s again", a->new_side);
     a->admitted = a->admitted || was;
-    return was ? record_given_back(a, f) : ERR_OK;
+    return err;
 }

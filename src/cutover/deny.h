@@ -6,7 +6,9 @@
 
 #include "cutover/attempt.h"
 
-/* The new side admits as it did before it was denied; a->admitted says whether it had been. */
+/* The stream's target admits as it did before it was denied; *ret_was: it had been. */
+MUST_USE enum err deny_give_back(struct store *s, struct journal *j, bool *ret_was, struct fault *f);
+/* The same of the new side; a->admitted says whether it had been. */
 MUST_USE enum err deny_admit(struct attempt *a, struct fault *f);
 /* The old side, which was left. What could not be done is said, and stands in the report; nothing fails. */
 void deny_left(struct attempt *a);

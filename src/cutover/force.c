@@ -2,14 +2,14 @@
  *
  * Invariants
  *  1. Nothing is forced where the rows can still be settled by: they say more than a person can know.
- *  2. Before the side opens, this machine knows that no older epoch serves any more (store/least_epoch.h), and the
- * journal who said so. */
+ *  2. Before the side opens, this machine knows that no older epoch serves any more (store/least_epoch.h), and the journal who said so. */
 #include "cutover/force.h"
 
 #include <inttypes.h>
 
 #include "base/log.h"
 #include "cutover/attempt.h"
+#include "cutover/deny.h"
 #include "store/least_epoch.h"
 
 static const char *base_of(const struct switch_job *job)
@@ -25,8 +25,7 @@ static const char *opened_side(const struct switch_job *job)
 /* A server that answers and refuses us is not lost. */
 static bool is_lost(enum err err)
 {
-    return err == ERR_SOURCE_UNREACHABLE || err == ERR_TARGET_UNREACHABLE || err == ERR_SOURCE_LOST ||
-           err == ERR_TARGET_LOST || err == ERR_NO_DATABASE || err == ERR_AUTHORITY;
+    return err == ERR_SOURCE_UNREACHABLE || err == ERR_TARGET_UNREACHABLE || err == ERR_SOURCE_LOST || err == ERR_TARGET_LOST || err == ERR_NO_DATABASE || err == ERR_AUTHORITY;
 }
 
 /* ERR_OK: it cannot be settled, and *ret_why. */
@@ -42,10 +41,8 @@ static enum err check_needed(const struct switch_job *job, struct arena *a, cons
         err = attempt.ops->switch_settle(attempt.sw, &settled, &why);
     attempt_close(&attempt);
     if (err == ERR_OK)
-        return fault_todo(f, ERR_GATE, "the same command without --force",
-                          "store %s: both sides answer, and the %s serves, since epoch %" PRId64
-                          ": there is nothing to force",
-                          base_of(job), settled.source_serves ? "source" : "target", settled.epoch);
+        return fault_todo(f, ERR_GATE, "the same command without --force", "store %s: both sides answer, and the %s serves, since epoch %" PRId64 ": there is nothing to force", base_of(job),
+                          settled.source_serves ? "source" : "target", settled.epoch);
     if (!is_lost(err)) {
         *f = why;
         return err;
@@ -61,26 +58,21 @@ enum err switch_force_look(const struct switch_job *job, struct arena *a, struct
     TRY(store_new(job->config, job->stream, job->state_dir, 0, job->stop, &store, f));
     TRY_WITH(store->ops->force_look(store, a, &ret->view, f), f, "looking at the %s", opened_side(job));
     if (ret->view.serves)
-        return fault_todo(f, ERR_GATE, "`leat status`", "store %s: the %s serves already, since epoch %" PRId64,
-                          base_of(job), opened_side(job), ret->view.epoch);
+        return fault_todo(f, ERR_GATE, "`leat status`", "store %s: the %s serves already, since epoch %" PRId64, base_of(job), opened_side(job), ret->view.epoch);
     return check_needed(job, a, &ret->why, f);
 }
 
-/* Doors and clients log in there now, as they did before it was left. */
-static enum err admit(struct store *store, struct fault *f)
+/* It may have been denied when it was left. What fails here can be mended once it serves. */
+static void let_in(const struct switch_job *job, struct store *store)
 {
-    struct store_admission *at;
+    struct fault why = {0};
     bool was;
-    enum err err;
 
-    TRY(store->ops->admission_open(store, STORE_TARGET, &at, f));
-    err = store->ops->admission_give_back(at, &was, f);
-    store->ops->admission_close(at);
-    return err;
+    if (deny_give_back(store, job->journal, &was, &why) != ERR_OK)
+        log_fault(LOG_WARN, base_of(job), &why);
 }
 
-enum err switch_force_open(const struct switch_job *job, const struct switch_force *v, const char *body,
-                           struct fault *f)
+enum err switch_force_open(const struct switch_job *job, const struct switch_force *v, const char *body, struct fault *f)
 {
     AUTO(store) *store = NULL;
     int64_t least = least_epoch_read(job->state_dir, base_of(job));
@@ -89,6 +81,6 @@ enum err switch_force_open(const struct switch_job *job, const struct switch_for
     TRY(job->journal->ops->append(job->journal, base_of(job), EVENT_SWITCH_FORCED, body, f));
     if (least < v->view.epoch + 1 || least == INT64_MAX)
         TRY(least_epoch_write(job->state_dir, base_of(job), v->view.epoch + 1, f));
-    TRY_WITH(admit(store, f), f, "letting clients in on the %s again", opened_side(job));
+    let_in(job, store);
     return store->ops->force_open(store, &v->view, f);
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "sql_embedded.h"
+#include "store/postgres/left_out.h"
 #include "store/postgres/names.h"
 #include "store/postgres/switcher_internal.h"
 
@@ -199,69 +200,15 @@ static enum err look_at_subscriptions(struct store_switch *w, struct pg *pg, con
 
 /* --- what no stream carries --- */
 
-static void tell_left_out(struct obstacles *o, const char *what, const char *schema, const char *name, bool filled)
-{
-    const char *qualified = pg_quote_qualified(o->arena, schema, name);
-
-    if (strcmp(what, "materialized view") == 0)
-        add(o, what, HINDERS_NOT,
-            arena_format(o->arena,
-                         "%s.%s holds on the new side what it did when it was made there: REFRESH MATERIALIZED VIEW %s "
-                         "there once it serves",
-                         schema, name, qualified));
-    else
-        add(o, what, filled ? HINDERS_CUTOVER : HINDERS_NOT,
-            arena_format(o->arena,
-                         "what is written to %s.%s is in no stream: ALTER TABLE %s SET LOGGED on the old side (it is "
-                         "copied again then), or exclude it in leat.yaml",
-                         schema, name, qualified));
-}
-
-static enum err large_objects(struct pg *pg, struct arena *a, const char **ret, struct fault *f)
-{
-    return pg_value(pg, a,
-                    "SELECT pg_catalog.array_agg(m.oid)::pg_catalog.text FROM pg_catalog.pg_largeobject_metadata m", 0,
-                    NULL, ret, f);
-}
-
-static enum err look_at_large_objects(struct store_switch *w, struct obstacles *o, struct fault *f)
-{
-    const char *params[1];
-    const char *missing;
-
-    TRY(large_objects(w->beside, o->arena, &params[0], f));
-    if (params[0] == NULL)
-        return ERR_OK;
-    TRY(pg_value(
-        w->there, o->arena,
-        "SELECT nullif(pg_catalog.count(*), 0)::pg_catalog.text FROM pg_catalog.unnest($1::pg_catalog.oid[]) x "
-        "WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_largeobject_metadata m WHERE m.oid = x)",
-        1, params, &missing, f));
-    if (missing != NULL)
-        add(o, "large objects", HINDERS_CUTOVER,
-            arena_format(o->arena,
-                         "%s large object(s) of the old side are not on the new one, and no stream carries them: bring "
-                         "them there under the same numbers (pg_dump --blobs of them alone, or lo_from_bytea), or "
-                         "lo_unlink what is no longer used",
-                         missing));
-    else
-        add(o, "large objects", HINDERS_NOT,
-            "those of the old side are on the new one by number; what is in them is not compared, and no stream "
-            "carries it");
-    return ERR_OK;
-}
-
 static enum err look_at_left_out(struct store_switch *w, struct obstacles *o, struct fault *f)
 {
-    AUTO_RESULT *r = NULL;
+    struct switch_obstacle *list;
+    size_t count;
 
-    TRY(pg_exec(w->beside, SQL_SWITCH_LEFT_OUT, &r, f));
-    for (int i = 0; i < PQntuples(r); i++)
-        if (config_chooses(w->store->store, PQgetvalue(r, i, 1), PQgetvalue(r, i, 2)))
-            tell_left_out(o, PQgetvalue(r, i, 0)[0] == 'm' ? "materialized view" : "unlogged table",
-                          arena_strdup(o->arena, PQgetvalue(r, i, 1)), arena_strdup(o->arena, PQgetvalue(r, i, 2)),
-                          pg_get_bool(r, i, 3));
-    return look_at_large_objects(w, o, f);
+    TRY(pg_left_out(w->beside, w->there, w->store, o->arena, &list, &count, f));
+    for (size_t i = 0; i < count; i++)
+        add(o, list[i].what, list[i].hinders, list[i].why);
+    return ERR_OK;
 }
 
 /* --- rights --- */
