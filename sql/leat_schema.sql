@@ -25,6 +25,7 @@ CREATE TABLE IF NOT EXISTS leat.lease (
     store text NOT NULL,
     token bigint NOT NULL,
     spool text,
+    barred boolean NOT NULL DEFAULT false,
     PRIMARY KEY (migration, store));
 CREATE TABLE IF NOT EXISTS leat.copy (
     migration text NOT NULL,
@@ -84,7 +85,20 @@ CREATE TABLE IF NOT EXISTS leat.authority (
     side text NOT NULL DEFAULT 'source' CHECK (side IN ('source', 'target')),
     attempt bigint NOT NULL DEFAULT 0,
     open boolean NOT NULL,
+    source_server text,
+    target_server text,
     PRIMARY KEY (migration, store));
+-- Of a leat that recorded no servers, and knew no --force. ALTER TABLE would lock them, even where there is nothing to add.
+DO $leat$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_catalog.pg_attribute WHERE attrelid = 'leat.authority'::pg_catalog.regclass AND attname = 'source_server') THEN
+        ALTER TABLE leat.authority ADD COLUMN source_server text, ADD COLUMN target_server text;
+    END IF;
+    IF NOT EXISTS (SELECT FROM pg_catalog.pg_attribute WHERE attrelid = 'leat.lease'::pg_catalog.regclass AND attname = 'barred') THEN
+        ALTER TABLE leat.lease ADD COLUMN barred boolean NOT NULL DEFAULT false;
+    END IF;
+END
+$leat$;
 CREATE TABLE IF NOT EXISTS leat.turn (
     migration text NOT NULL,
     store text NOT NULL,
@@ -96,4 +110,13 @@ CREATE TABLE IF NOT EXISTS leat.round (
     migration text NOT NULL,
     store text NOT NULL,
     mark bigint NOT NULL,
-    PRIMARY KEY (migration, store))
+    PRIMARY KEY (migration, store));
+CREATE TABLE IF NOT EXISTS leat.denied (
+    n bigint NOT NULL,
+    grantor oid NOT NULL,
+    grantee oid NOT NULL,
+    by_owner boolean NOT NULL,
+    grantable boolean NOT NULL,
+    given boolean NOT NULL,
+    at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (grantor, grantee))

@@ -28,7 +28,7 @@ struct cli {
     int64_t times;
     int64_t nth;             /* of the store's doors */
     bool arm_again;
-    bool yes, watch, follow, verify, apply, man, doors, no_failover;
+    bool yes, watch, follow, verify, apply, man, doors, no_failover, force;
     struct config *config;   /* loaded where the command needs it; the cli's own */
 };
 

@@ -10,7 +10,9 @@
 
 #include "base/world.h"
 #include "cli/cli.h"
+#include "cli/forcing.h"
 #include "cli/gates.h"
+#include "cli/lease_keeper.h"
 #include "cutover/record.h"
 #include "cutover/switch.h"
 #include "pilot/pilot.h"
@@ -20,7 +22,6 @@
 #define GATE_US ((int64_t)20000000)
 #define WORD_US ((int64_t)5000000)
 #define SAID_US ((int64_t)1500000) /* until an engine's status says what it has just done */
-#define LEASE_TTL_US ((int64_t)60000000)
 
 enum which { REHEARSE, CUTOVER, ROLLBACK };
 
@@ -164,21 +165,59 @@ static json_t *steps_json(const struct switch_report *r)
     return list;
 }
 
+static const char *what_came(const struct switching *w, const struct switch_report *r, enum err err)
+{
+    if (w->which == REHEARSE)
+        return err == ERR_OK ? "rehearsed" : "not rehearsed";
+    return r->unknown ? "perhaps switched" : r->decided ? "switched" : "not switched";
+}
+
+static const char *side_word(const struct switch_report *r)
+{
+    return r->unknown ? "unknown" : r->source_serves ? "source" : "target";
+}
+
+/* What is decided and not opened yet serves nobody; of what is not known nothing is claimed. */
+static void say_who_serves(const struct switch_report *r)
+{
+    if (r->unknown)
+        printf("it is not known which side serves until the old one's server answers again\n");
+    else if (r->decided && !r->opened)
+        printf("the %s is to serve, and is not open yet\n", side_word(r));
+    else
+        printf("the %s serves\n", side_word(r));
+}
+
+static void say_denied(const struct switch_report *r)
+{
+    const json_t *ended = json_object_get(r->deny, "left");
+
+    if (r->deny != NULL && json_array_size(json_object_get(r->deny, "notes")) == 0 && json_array_size(ended) == 0)
+        printf("  nobody but leat connects to the %s any more\n", json_string_value(json_object_get(r->deny, "side")));
+}
+
 static void tell(const struct switching *w, const struct config_store *store, const struct switch_report *r, enum err err)
 {
-    json_t *o = json_pack("{s:s, s:b, s:b, s:f, s:o, s:I, s:I, s:I, s:o, s:s, s:I, s:i, s:i}", "name", store->name, "ok", (int)(err == ERR_OK), "decided", (int)r->decided, "pause_ms", (double)r->pause_us / 1000,
-                          "steps", steps_json(r), "held", (json_int_t)r->held, "moved", (json_int_t)r->moved, "failed", (json_int_t)r->failed, "unmovable", r->unmovable != NULL ? json_incref(r->unmovable) : json_array(), "authority",
-                          r->source_serves ? "source" : "target", "epoch", (json_int_t)r->epoch, "doors", r->doors, "tries", r->tries);
+    json_t *o =
+        json_pack("{s:s, s:b, s:b, s:f, s:o, s:I, s:I, s:I, s:o, s:s, s:I, s:i, s:i}", "name", store->name, "ok",
+                  (int)(err == ERR_OK), "decided", (int)r->decided, "pause_ms", (double)r->pause_us / 1000, "steps",
+                  steps_json(r), "held", (json_int_t)r->held, "moved", (json_int_t)r->moved, "failed",
+                  (json_int_t)r->failed, "unmovable", r->unmovable != NULL ? json_incref(r->unmovable) : json_array(),
+                  "authority", side_word(r), "epoch", (json_int_t)r->epoch, "doors", r->doors, "tries", r->tries);
 
+    json_object_set_new(o, "deny", r->deny != NULL ? json_incref(r->deny) : json_null());
     json_array_append_new(w->stores, o);
     if (w->cli->json)
         return;
-    printf("%s: %s: pause %.1f ms; %lld held, %lld moved, %lld failed; the %s serves\n  ", store->name, w->which == REHEARSE ? (err == ERR_OK ? "rehearsed" : "not rehearsed") : r->decided ? "switched" : "not switched",
-           (double)r->pause_us / 1000, (long long)r->held, (long long)r->moved, (long long)r->failed, r->source_serves ? "source" : "target");
+    printf("%s: %s: pause %.1f ms; %lld held, %lld moved, %lld failed; ", store->name, what_came(w, r, err),
+           (double)r->pause_us / 1000, (long long)r->held, (long long)r->moved, (long long)r->failed);
+    say_who_serves(r);
+    printf("  ");
     for (int i = 0; i < SWITCH_STEPS; i++)
         if (r->step_us[i] > 0)
             printf("%s %.1f  ", switch_step_name((enum switch_step)i), (double)r->step_us[i] / 1000);
     putchar('\n');
+    say_denied(r);
 }
 
 /* --- one store --- */
@@ -192,6 +231,15 @@ static enum err arm(struct switching *w, const struct switch_job *job, const str
         TRY(cli_consent(w->cli, store->name, "a trigger is made on every table: shut on the target, disabled on the source; and a slot on the target, for the way back", f));
     TRY_WITH(switch_arm(job, f), f, "arming the switch of %s", store->name);
     return await_stream(w, store->other, f);
+}
+
+/* Asked for what is done already: by whoever saw the command before end in the middle, perhaps. */
+static void deny_left(struct switching *w, const struct switch_job *job)
+{
+    struct switch_report report;
+
+    switch_deny(job, &report);
+    json_decref(report.deny);
 }
 
 static enum err check_direction(const struct switching *w, const struct config_store *store, bool source_serves, struct fault *f)
@@ -223,9 +271,25 @@ static enum err run_times(struct switching *w, const struct switch_job *job, con
         if (report.decided)
             await_word(w, store, report.source_serves);
         json_decref(report.unmovable);
+        json_decref(report.deny);
         TRY(err);
     }
     return ERR_OK;
+}
+
+/* The pilot need not run, nor anything be rehearsed: a side is lost. */
+static enum err force_store(struct switching *w, const struct switch_job *job, const struct config_store *store, struct fault *f)
+{
+    struct switch_job that = *job;
+    json_t *told = NULL;
+    enum err err;
+
+    that.stream = w->which == CUTOVER ? store : store->other;
+    err = forcing_store(w->cli, &that, &told, f);
+    if (err == ERR_OK)
+        json_array_append(w->stores, told);
+    json_decref(told);
+    return err;
 }
 
 static enum err switch_store(struct switching *w, const struct config_store *store, struct fault *f)
@@ -234,9 +298,14 @@ static enum err switch_store(struct switching *w, const struct config_store *sto
     bool source_serves;
     int64_t epoch;
 
+    if (w->cli->force)
+        return force_store(w, &job, store, f);
     TRY(await_stream(w, store, f));
     TRY(arm(w, &job, store, f));
     TRY_WITH(switch_settle(&job, &source_serves, &epoch, f), f, "asking both sides who serves");
+    job.stream = source_serves ? store->other : store;
+    if (w->which != REHEARSE && (w->which == ROLLBACK) == source_serves && epoch > 0)
+        deny_left(w, &job);
     TRY(check_direction(w, store, source_serves, f));
     job.stream = source_serves ? store : store->other;
     TRY(check_stream(w, job.stream, w->which == CUTOVER, f));
@@ -248,13 +317,19 @@ static enum err switch_store(struct switching *w, const struct config_store *sto
 static enum err under_lease(struct switching *w, const struct config_store *store, struct fault *f)
 {
     AUTO_CHARS *lease = mem_format("switch:%s", store->name);
-    int64_t token;
+    struct lease_keeper *keeper;
+    struct fault lost = {0};
+    bool is_lost;
     enum err err;
 
-    TRY(w->journal->ops->lease_take(w->journal, lease, LEASE_TTL_US, &token, f));
+    TRY(lease_keeper_start(w->journal, lease, &interrupted, &keeper, f));
     err = switch_store(w, store, f);
-    (void)w->journal->ops->lease_drop(w->journal, lease, token, NULL);
-    return err;
+    lease_keeper_stop(keeper, &is_lost, &lost);
+    if (!is_lost || (err != ERR_INTERRUPTED && err != ERR_SWITCH_HELD_UP))
+        return err;
+    *f = lost; /* nobody asked it to stop */
+    fault_add(f, "%s: it went back before the decision", store->name);
+    return f->code;
 }
 
 /* --- the command --- */
@@ -265,7 +340,7 @@ static enum err run_all(struct switching *w, struct fault *f)
 
     if (c->arg_count > 0 && config_store_find(c->config, c->args[0]) == NULL)
         return fault_todo(f, ERR_UNKNOWN_NAME, "the stores are those of leat.yaml", "there is no store %s", c->args[0]);
-    if (pilot_pid(c->state_dir) == 0)
+    if (pilot_pid(c->state_dir) == 0 && !c->force)
         return fault_todo(f, ERR_GATE, "leat start", "no pilot runs: the streams have to be followed while a store is switched");
     TRY(journal_sqlite_open(c->state_dir, c->config->migration, &w->journal, f));
     for (size_t i = 0; i < c->config->store_count; i++)

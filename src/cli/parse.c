@@ -100,6 +100,7 @@ static void set_flag(struct cli *c, enum option o)
     case OPTION_MAN: c->man = true; break;
     case OPTION_DOORS: c->doors = true; break;
     case OPTION_NO_FAILOVER: c->no_failover = true; break;
+    case OPTION_FORCE: c->force = true; break;
     default: break; /* --help and --version are seen by finish() */
     }
 }

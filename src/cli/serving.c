@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "cli/sessions.h"
 #include "pilot/status.h"
 
 #define CLIENTS_SHOWN 5
@@ -104,6 +105,16 @@ static json_t *count_unmovable(const json_t *doors)
     return known ? json_integer((json_int_t)count) : json_null();
 }
 
+/* Of a store nobody means to switch yet nobody is asked. */
+static json_t *sessions(const struct cli *c, const struct config_store *store, const json_t *o, const json_t *doors)
+{
+    bool asked = store->door_count > 0 || json_is_object(json_object_get(o, "way_back"));
+    json_t *said = asked ? sessions_past_doors(c, store) : json_pack("{s:n, s:[]}", "bypassing", "who");
+
+    json_object_set_new(said, "unmovable", count_unmovable(doors));
+    return said;
+}
+
 void serving_add(const struct cli *c, const struct config_store *store, json_t *o)
 {
     json_t *doors = json_array();
@@ -111,7 +122,7 @@ void serving_add(const struct cli *c, const struct config_store *store, json_t *
     for (size_t i = 0; i < store->door_count; i++)
         json_array_append_new(doors, door(c, store, i));
     json_object_set_new(o, "way_back", way_back(c, store, o));
-    json_object_set_new(o, "sessions", json_pack("{s:n, s:o}", "bypassing", "unmovable", count_unmovable(doors)));
+    json_object_set_new(o, "sessions", sessions(c, store, o, doors));
     json_object_set_new(o, "doors", doors);
 }
 
@@ -195,5 +206,6 @@ void serving_lines(const json_t *stores, struct buf *out)
             way_back_lines(back, target_serves, out);
         json_array_foreach(json_object_get(one, "doors"), k, door)
             door_lines(door, out);
+        sessions_lines(json_object_get(one, "sessions"), k > 0, out);
     }
 }

@@ -10,7 +10,6 @@
 
 #define ARENA_CHUNK (16 << 10)
 #define READ_CHUNK (64 << 10)
-#define BACK "+back" /* no name a user can give holds a '+' */
 
 static void add_ways_back(struct config *c)
 {
@@ -19,7 +18,7 @@ static void add_ways_back(struct config *c)
     for (size_t i = 0; i < c->store_count; i++) {
         struct config_store *s = &c->stores[i];
         backs[i] = *s;
-        backs[i].name = arena_format(c->arena, "%s" BACK, s->name);
+        backs[i].name = arena_format(c->arena, "%s" CONFIG_BACK, s->name);
         backs[i].source = s->target;
         backs[i].target = s->source;
         backs[i].other = s;

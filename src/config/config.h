@@ -13,6 +13,8 @@
 enum ddl_policy { DDL_STOP, DDL_APPLY };
 enum door_unmovable { UNMOVABLE_WAIT, UNMOVABLE_TERMINATE };
 
+#define CONFIG_BACK "+back" /* behind a store's name: no name a user can give holds a '+' */
+
 struct config_store {
     const char *name;        /* [a-z][a-z0-9_-]*, at most 32 characters: it becomes part of slot and file names */
     const char *engine;      /* "postgresql" */
@@ -34,6 +36,7 @@ struct config_store {
     const char **long_snapshots; /* tables whose copy may hold its snapshot beyond limits.snapshot_age */
     size_t long_snapshot_count;
     enum ddl_policy ddl;
+    int deny; /* 1: after a switch the side that was left lets nobody in who comes past the doors */
     const char **reads_share; /* "10%"; the first counts until another is said. count 0: reads stay at the source */
     size_t reads_share_count;
     const char **reads_users; /* of every share above 0% */

@@ -22,7 +22,8 @@ struct attempt {
     int64_t mark;
     int64_t began_us; /* of the step */
     int64_t paused_us;
-    bool holds; /* doors were told to hold */
+    bool holds;    /* doors were told to hold */
+    bool admitted; /* clients were let in again on the new side, which had been denied */
 };
 
 /* --- attempt.c --- */
@@ -61,7 +62,7 @@ void attempt_go_back(struct attempt *a);
 
 /* ERR_SWITCH_HELD_UP with report->decided false: it was not decided, and never will be. */
 MUST_USE enum err attempt_decide_and_open(struct attempt *a, struct fault *f);
-/* The side that epoch's decision names; again and again until it answers. */
-MUST_USE enum err attempt_open_new(struct attempt *a, int64_t epoch, struct fault *f);
+/* Who serves, whatever became of the attempt: tried again until it can be told, for so long. */
+MUST_USE enum err attempt_settle(struct attempt *a, int64_t patience_us, struct switch_settled *ret, struct fault *f);
 
 #endif

@@ -4,6 +4,7 @@
 
 #include "base/world.h"
 #include "cutover/attempt.h"
+#include "cutover/deny.h"
 
 #define PROBE_US ((int64_t)15000000)
 #define WARM_MS 30000
@@ -115,9 +116,13 @@ enum err attempt_gate(struct attempt *a, struct fault *f)
     if (err == ERR_OK)
         err = check_doors(a, f);
     if (err == ERR_OK)
+        err = deny_admit(a, f); /* doors log in there now */
+    if (err == ERR_OK)
         err = warm(a, f);
     if (err == ERR_OK)
         err = check_movable(a, f);
+    if (err == ERR_OK) /* the last of it: whoever settles meanwhile ends the attempt */
+        err = a->ops->switch_gate(a->sw, a->epoch, &a->attempt, f);
     attempt_ends(a, SWITCH_GATE);
     return err;
 }

@@ -6,6 +6,8 @@
 #include "base/world.h"
 #include "cutover/attempt.h"
 
+#define BACK_US ((int64_t)10000000)
+
 static enum err hold(struct attempt *a, struct fault *f)
 {
     json_t *answers = NULL;
@@ -66,7 +68,7 @@ static enum err drain(struct attempt *a, struct fault *f)
                            "what was written on the old side did not reach the new one in time", f));
     TRY(attempt_await_mark(a, STORE_TARGET, a->mark, until, ERR_SWITCH_HELD_UP,
                            "the way back did not bring its mark in time", f));
-    TRY(a->ops->switch_prepare_open(a->sw, a->epoch + 1, attempt_deadline_ms(a), f));
+    TRY(a->ops->switch_prepare_open(a->sw, a->epoch + 1, a->attempt, attempt_deadline_ms(a), f));
     attempt_ends(a, SWITCH_DRAIN);
     return ERR_OK;
 }
@@ -148,18 +150,21 @@ enum err attempt_release(struct attempt *a, const char *side, int64_t epoch, str
 }
 
 /* Locks first, then the attempt's number: from there on nobody can decide it, and doors may let go. A door that has
- * done so by itself, by the same compare-and-set, is no failure. */
+ * done so by itself, by the same compare-and-set, is no failure. Clients go to whoever serves: an older attempt's COMMIT
+ * may have been on its way. Where nobody can tell, doors settle it at their deadline. */
 void attempt_go_back(struct attempt *a)
 {
     struct fault ignored = {0};
-    bool done;
+    struct switch_settled settled = {.epoch = a->epoch};
 
     a->ops->switch_unlock(a->sw);
-    if (a->ops->switch_abort(a->sw, a->epoch, a->attempt, &done, &ignored) != ERR_OK)
-        log_fault(LOG_WARN, a->base, &ignored); /* doors do it at their deadline */
-    fault_clear(&ignored);
-    if (a->holds && attempt_release(a, a->old_side, a->epoch, &ignored) != ERR_OK)
+    if (attempt_settle(a, BACK_US, &settled, &ignored) != ERR_OK) {
         log_fault(LOG_WARN, a->base, &ignored);
-    else if (!a->holds)
+        return;
+    }
+    a->report->decided = settled.epoch > a->epoch;
+    if (!a->holds)
         a->report->pause_us = world_mono_us() - a->paused_us;
+    else if (attempt_release(a, settled.source_serves ? "source" : "target", settled.epoch, &ignored) != ERR_OK)
+        log_fault(LOG_WARN, a->base, &ignored);
 }

@@ -4,7 +4,8 @@
  *  1. Nothing but switch_decide() decides, and it does so once an attempt.
  *  2. Clients are released to the new side only after its own row said that it serves.
  *  3. Whoever goes back has made sure that the attempt cannot be decided any more: its locks are given up, and its
- * number is used up (compare-and-set), before a client is released to the old side.
+ * number is used up (compare-and-set), before a client is released to the old side. Whoever does not know settles
+ * (store/postgres/settle.h): as doors and engines do, by the same rule.
  *  4. Within the pause nothing is written to the journal: a sync of this machine's disk is not what clients wait for.
  */
 #include "cutover/switch.h"
@@ -16,6 +17,7 @@
 #include "base/log.h"
 #include "base/world.h"
 #include "cutover/attempt.h"
+#include "cutover/deny.h"
 #include "cutover/record.h"
 
 #define TRIES 8
@@ -45,13 +47,18 @@ static enum err record_begin(struct attempt *a, struct fault *f)
     return err;
 }
 
+static const char *who_serves(const struct attempt *a)
+{
+    return a->report->unknown ? "unknown" : a->report->decided ? a->new_side : a->old_side;
+}
+
 static enum err record_end(struct attempt *a, enum err result, const struct fault *why, struct fault *f)
 {
     const struct switch_report *r = a->report;
     json_t *o = json_pack("{s:b, s:b, s:I, s:I, s:I, s:I, s:s, s:s}", "rehearsal", (int)a->job->rehearsal, "ok",
                           (int)(result == ERR_OK), "pause_us", (json_int_t)r->pause_us, "held", (json_int_t)r->held,
-                          "moved", (json_int_t)r->moved, "failed", (json_int_t)r->failed, "serves",
-                          r->decided ? a->new_side : a->old_side, "why", result == ERR_OK ? "" : why->why);
+                          "moved", (json_int_t)r->moved, "failed", (json_int_t)r->failed, "serves", who_serves(a),
+                          "why", result == ERR_OK ? "" : why->why);
     char *body = json_dumps(o, JSON_COMPACT);
     enum err err =
         a->job->journal->ops->append(a->job->journal, a->base, EVENT_SWITCH_ENDED, body != NULL ? body : "{}", f);
@@ -79,6 +86,10 @@ static enum err attempt_once(struct attempt *a, struct fault *f)
         err = attempt_decide_and_open(a, f);
     if (err == ERR_SWITCH_HELD_UP && !a->report->decided && !a->job->rehearsal && a->holds)
         attempt_go_back(a);
+    if (err == ERR_SWITCH_HELD_UP && a->report->decided) { /* an older attempt's COMMIT came through */
+        fault_clear(f);
+        err = ERR_OK;
+    }
     if (record_end(a, err, f, &ignored) != ERR_OK)
         log_fault(LOG_WARN, a->base, &ignored);
     return err;
@@ -131,6 +142,10 @@ enum err switch_run(const struct switch_job *job, struct switch_report *ret, str
         ret->doors = (int)doors_count(a.doors);
         err = try_often(&a, f);
         take_who_serves(&a);
+        if (ret->decided && (err == ERR_OK || err == ERR_DOOR_LEFT))
+            deny_left(&a);
+        else if (!ret->decided && !ret->unknown)
+            deny_again(&a);
     }
     attempt_close(&a);
     return err;
@@ -151,51 +166,24 @@ enum err switch_arm(const struct switch_job *job, struct fault *f)
     return record_arm(job->journal, c->name, f);
 }
 
-/* Which of two rows is newer decides; a decision whose opening is missing is opened. `a` leads from the side that was
- * decided away from. */
-static enum err settle_one(struct attempt *a, bool *ret_new_serves, int64_t *ret_epoch, struct fault *f)
+/* A decision that was found and carried out is told to doors that still hold. */
+static enum err settle(struct attempt *a, struct switch_settled *ret, struct fault *f)
 {
-    struct switch_row old;
-    struct switch_row new;
-
-    TRY(a->ops->switch_rows(a->sw, &old, &new, f));
-    *ret_epoch = old.epoch > new.epoch ? old.epoch : new.epoch;
-    *ret_new_serves = new.there &&new.names_here &&new.open &&new.epoch >= old.epoch;
-    if (!old.there || old.names_here || old.open || old.epoch != new.epoch + 1)
-        return ERR_OK;
-    TRY(a->ops->switch_confirm(a->sw, &old, f));
-    if (old.names_here || old.open || old.epoch != new.epoch + 1)
-        return fault_set(f, ERR_SWITCH_HELD_UP, "the rows change while they are read");
-    TRY(attempt_open_new(a, old.epoch, f));
-    *ret_new_serves = true;
-    return attempt_release(a, a->new_side, old.epoch, f);
-}
-
-static enum err settle_way(const struct switch_job *job, const struct config_store *way, bool *ret_new_serves,
-                           int64_t *ret_epoch, struct fault *f)
-{
-    struct switch_report report = {0};
-    struct attempt a = {.report = &report};
-    struct switch_job that = *job;
-    enum err err;
-
-    that.stream = way;
-    err = attempt_open(&that, &a, f);
-    if (err == ERR_OK)
-        err = settle_one(&a, ret_new_serves, ret_epoch, f);
-    attempt_close(&a);
-    return err;
+    TRY(a->ops->switch_settle(a->sw, ret, f));
+    return ret->opened ? attempt_release(a, ret->source_serves ? "source" : "target", ret->epoch, f) : ERR_OK;
 }
 
 enum err switch_settle(const struct switch_job *job, bool *ret_source_serves, int64_t *ret_epoch, struct fault *f)
 {
-    const struct config_store *forward = job->stream->back ? job->stream->other : job->stream;
-    bool target_serves = false;
-    bool source_serves = false;
+    struct switch_report report = {0};
+    struct attempt a = {.report = &report};
+    struct switch_settled settled = {0};
+    enum err err = attempt_open(job, &a, f);
 
-    TRY(settle_way(job, forward, &target_serves, ret_epoch, f));
-    if (!target_serves)
-        TRY(settle_way(job, forward->other, &source_serves, ret_epoch, f));
-    *ret_source_serves = !target_serves;
-    return ERR_OK;
+    if (err == ERR_OK)
+        err = settle(&a, &settled, f);
+    attempt_close(&a);
+    *ret_source_serves = settled.source_serves;
+    *ret_epoch = settled.epoch;
+    return err;
 }

@@ -1,9 +1,11 @@
-/* cutover/switch.h — the switch of one store, its rehearsal, and the way back: one protocol (SWITCH.md), whichever way it goes.
+/* cutover/switch.h — the switch of one store, its rehearsal, and the way back: one protocol (SWITCH.md), whichever way
+ * it goes.
  *
- *   gate → hold → lock → mark → check, drain ∥ rebuild → [rehearsal: back] → decide → open → release
+ *   gate → hold → lock → mark → check, drain ∥ rebuild → [rehearsal: back] → decide → open → release → deny
  *
- * Before the decision every failure goes back; after it everything goes forward. What is true stands in the servers' rows: whoever dies in between,
- * the next one reads them and goes on (switch_settle), and doors that lost us settle by compare-and-set. */
+ * Before the decision every failure goes back; after it everything goes forward. What is true stands in the servers'
+ * rows: whoever dies in between, the next one reads them and goes on (switch_settle), and doors that lost us settle by
+ * compare-and-set. */
 #ifndef LEAT_CUTOVER_SWITCH_H
 #define LEAT_CUTOVER_SWITCH_H
 
@@ -41,9 +43,12 @@ struct switch_report {
     int doors;
     int tries;
     bool decided;
-    bool source_serves;    /* when it ended */
+    bool opened;        /* the side that was decided for */
+    bool unknown;       /* whether it was decided: its server did not say */
+    bool source_serves; /* when it ended, or is to; nothing is meant where that is not known */
     int64_t epoch;
     json_t *unmovable;     /* by client; the caller's own */
+    json_t *deny; /* {"side", "may_connect", "left", "notes"} of the side that was left, or NULL; the caller's own */
 };
 
 /* Fences, rows of authority, and the record that the way back is to be kept. Safe to be done again. */
@@ -52,6 +57,9 @@ MUST_USE enum err switch_arm(const struct switch_job *job, struct fault *f);
  * ERR_DOOR_LEFT: it is done, and a door could not be told.
  * *ret is filled in every case. */
 MUST_USE enum err switch_run(const struct switch_job *job, struct switch_report *ret, struct fault *f);
+/* The side that was left, where it is not denied yet: a switch whose command died before. job->stream leads to the side
+ * that serves. Only the report's deny is filled in; nothing fails. */
+void switch_deny(const struct switch_job *job, struct switch_report *ret);
 /* A decision that was left half carried out is carried to its end. *ret_source_serves: who serves. */
 MUST_USE enum err switch_settle(const struct switch_job *job, bool *ret_source_serves, int64_t *ret_epoch, struct fault *f);
 

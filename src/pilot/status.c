@@ -44,15 +44,28 @@ json_t *pilot_store_status(const char *state_dir, const char *store, bool *ret_a
     return o;
 }
 
-const struct config_store *pilot_leading(const char *state_dir, const struct config_store *store)
+/* What its engine said last of who serves, and of which epoch. */
+static bool says_target(const char *state_dir, const char *name, int64_t *ret_epoch)
 {
     bool alive;
-    json_t *o = pilot_store_status(state_dir, store->name, &alive);
+    json_t *o = pilot_store_status(state_dir, name, &alive);
     const char *authority = json_string_value(json_object_get(o, "authority"));
     bool target = authority != NULL && strcmp(authority, "target") == 0;
 
+    *ret_epoch = json_integer_value(json_object_get(o, "epoch"));
     json_decref(o);
-    return target ? store->other : store;
+    return target;
+}
+
+/* One of both may have stopped before it heard of the last switch. */
+const struct config_store *pilot_leading(const char *state_dir, const struct config_store *store)
+{
+    int64_t epoch;
+    int64_t back_epoch;
+    bool target = says_target(state_dir, store->name, &epoch);
+    bool back_target = says_target(state_dir, store->other->name, &back_epoch);
+
+    return (back_epoch > epoch ? back_target : target) ? store->other : store;
 }
 
 int64_t pilot_store_written(const char *state_dir, const char *store)

@@ -116,17 +116,20 @@ enum err again_arm(struct engine *e, enum err (*arm)(struct engine *e, bool agai
     struct journal *j = e->journal;
     const char *name = e->config_store->name;
     bool stands;
+    bool gap;
 
     TRY(again_stands(j, name, AGAIN_ARM, &stands, f));
     if (!stands)
         return ERR_OK;
     e->consent = true; /* the fact is there because a person said so */
-    TRY_WITH(e->store->ops->forget(e->store, f), f, "forgetting the copy before");
+    TRY_WITH(e->store->ops->forget(e->store, &gap, f), f, "forgetting the copy before");
+    if (gap)
+        log_line(LOG_WARN, name, "the slot is made anew while its side serves: what was written there in between is not on the other side; `leat verify`, then `leat repair --apply` bring it there");
     TRY(remove_spool(e, "", f));
     TRY(remove_spool(e, ".stream", f));
     TRY(j->ops->fact_set(j, name, "durable", NULL, true, f));
     TRY_WITH(arm(e, true, f), f, "arming again");
-    TRY(j->ops->append(j, name, EVENT_ARMED_AGAIN, NULL, f));
+    TRY(j->ops->append(j, name, EVENT_ARMED_AGAIN, gap ? "{\"gap\":true}" : NULL, f));
     return j->ops->fact_set(j, name, AGAIN_ARM, NULL, false, f);
 }
 

@@ -1,7 +1,8 @@
 /* replicate/engine_authority.c — who serves, as the stream's source says; and what is left to do when a switch lost whoever carried it out.
  *
  * A decision is the source's own row: "the other side, from epoch e on". Before it everything was drained to the target, so opening the target is
- * always right from then on, by whoever reads it. The switch does it within milliseconds; doors do where it is lost; where neither did, we do. */
+ * right from then on, by whoever settles it (SETTLE of spec/README.md). The switch does it within milliseconds; doors do where it is lost; where
+ * neither did, we do. */
 #include <jansson.h>
 #include <stdlib.h>
 
@@ -13,22 +14,19 @@
 #define PATIENCE_US ((int64_t)2000000)
 #define FENCES_US ((int64_t)3000000)
 
-static enum err open_target(struct engine *e, struct fault *f)
+static enum err settle(struct engine *e, struct fault *f)
 {
     struct fault why = {0};
-    bool open = false;
-    enum err err = e->store->ops->watcher_open_target(e->watcher, e->authority.epoch, &open, &why);
+    struct switch_settled settled;
+    enum err err = e->store->ops->watcher_settle(e->watcher, &settled, &why);
 
-    if (err == ERR_BUSY) { /* somebody else is at it, or holds a table */
-        log_fault(LOG_INFO, e->config_store->name, &why);
+    if (err == ERR_BUSY || err == ERR_AUTHORITY) { /* somebody else is at it, or holds a table; or it takes a person */
+        log_fault(err == ERR_BUSY ? LOG_INFO : LOG_ERROR, e->config_store->name, &why);
         return ERR_OK;
     }
     *f = why;
     TRY(err);
-    if (open)
-        e->opened = e->authority.epoch;
-    else
-        log_line(LOG_ERROR, e->config_store->name, "a switch was decided for epoch %lld, and the other side stands at another one", (long long)e->authority.epoch);
+    e->opened = e->authority.epoch;
     return ERR_OK;
 }
 
@@ -85,5 +83,5 @@ enum err engine_mind_authority(struct engine *e, struct fault *f)
     }
     if (e->decided_us == 0)
         e->decided_us = world_mono_us();
-    return world_mono_us() - e->decided_us < PATIENCE_US ? ERR_OK : open_target(e, f);
+    return world_mono_us() - e->decided_us < PATIENCE_US ? ERR_OK : settle(e, f);
 }

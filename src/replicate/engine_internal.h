@@ -73,6 +73,11 @@ struct engine {
     int64_t served_us;         /* when the source was last seen to stream to us (monotonic) */
     int64_t lag_us;            /* or LAG_UNKNOWN */
     int64_t lag_bytes;
+    struct heard {             /* when the source last said where it stands (wall), though it was to an engine before this one; 0: never */
+        int64_t at_us;
+        int64_t lag_us;        /* then */
+        struct lsn source;
+    } heard;
 };
 
 /* engine_prepare.c: everything before the threads start. */

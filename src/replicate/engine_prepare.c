@@ -330,6 +330,18 @@ static enum err record_spool(struct engine *e, bool lost, struct fault *f)
     return lost ? again_note(e, tables, count, "the spool is not the one recorded, and with it went changes the table had not joined with", f) : ERR_OK;
 }
 
+/* A side that --force left, and that is back. */
+static enum err outvote(struct engine *e, struct fault *f)
+{
+    bool left;
+
+    TRY_WITH(e->store->ops->outvote(e->store, &left, f), f, "asking both sides who serves");
+    if (!left)
+        return ERR_OK;
+    log_line(LOG_WARN, e->config_store->name, "a side that was left by --force is back, and said that it serves: its fences are shut now");
+    return e->journal->ops->append(e->journal, e->config_store->name, EVENT_SIDE_LEFT, NULL, f);
+}
+
 enum err engine_prepare(struct engine *e, struct fault *f)
 {
     AUTO(arena) *a = arena_new(4096);
@@ -342,6 +354,7 @@ enum err engine_prepare(struct engine *e, struct fault *f)
     TRY(identify(e, a, f));
     TRY(check_slot_first(e, f));
     TRY_WITH(e->store->ops->prepare(e->store, &w, f), f, "taking the target's lease");
+    TRY(outvote(e, f));
     if (!e->config_store->back)
         TRY(step(e, "roles", roles, f));
     TRY(again_arm(e, arm, f));

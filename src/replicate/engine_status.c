@@ -160,6 +160,29 @@ static json_t *trouble_json(const struct engine *e)
     return json_pack("{s:I, s:s, s:s, s:s}", "at_us", (json_int_t)at_us, "code", err_info(why.code)->code, "what", why.what, "why", why.why);
 }
 
+/* What is at risk where the source is lost is judged by it. */
+static void add_heard(const struct engine *e, json_t *o)
+{
+    char text[LSN_TEXT_SIZE];
+
+    if (e->heard.at_us != 0)
+        json_object_set_new(o, "heard", json_pack("{s:I, s:I, s:s}", "at_us", (json_int_t)e->heard.at_us, "lag_us", (json_int_t)e->heard.lag_us, "source", lsn_text(e->heard.source, text)));
+}
+
+static void take_heard(struct engine *e)
+{
+    AUTO_CHARS *path = mem_format("%s/run/%s.json", e->state_dir, e->config_store->name);
+    json_t *o = json_load_file(path, 0, NULL);
+    const json_t *heard = json_object_get(o, "heard");
+    const char *source = json_string_value(json_object_get(heard, "source"));
+
+    if (source != NULL && lsn_parse(source, &e->heard.source)) {
+        e->heard.at_us = json_integer_value(json_object_get(heard, "at_us"));
+        e->heard.lag_us = json_integer_value(json_object_get(heard, "lag_us"));
+    }
+    json_decref(o);
+}
+
 void engine_write_status(struct engine *e)
 {
     AUTO_CHARS *path = mem_format("%s/run/%s.json", e->state_dir, e->config_store->name);
@@ -189,6 +212,7 @@ void engine_write_status(struct engine *e)
         return;
     json_object_set_new(o, "target_away", json_boolean(e->away));
     json_object_set_new(o, "trouble", trouble_json(e));
+    add_heard(e, o);
     if (e->join != NULL)
         add_running(e, o);
     if (e->away)
@@ -221,6 +245,7 @@ void engine_take_fault(struct engine *e)
     const char *code = json_string_value(json_object_get(o, "code"));
     struct stat st;
 
+    take_heard(e);
     if (code != NULL && err_is_transient(err_by_code(code)) && stat(path, &st) == 0) {
         e->before_us = (int64_t)st.st_mtim.tv_sec * 1000000;
         e->before.code = fault_set(&e->before, err_by_code(code), "%s", json_string_value(json_object_get(o, "why")));

@@ -75,6 +75,8 @@ static enum err tick(struct engine *e, struct fault *f)
     progress_tick(&e->progress, facts.applied, facts.mark, e->watch.target_now, e->watch.target_flushed);
     applied_stand(e->told, e->phase == ENGINE_FOLLOW && !spool_in_use(e));
     measure_lag(e, &facts);
+    if (e->lag_us != LAG_UNKNOWN)
+        e->heard = (struct heard){world_wall_us(), e->lag_us, e->watch.source_now};
     pending = facts.idle ? 0 : ahead(e, &facts);
     reader_may_pass(e->reader, pending < PASS_BYTES && pending < e->config->limits.source_wal / 8);
     TRY(mind_stream(e, f));

@@ -74,10 +74,10 @@ json_t *control_no(const char *why)
     return json_pack("{s:b, s:s}", "ok", 0, "why", why);
 }
 
-json_t *control_list(struct door *door, enum door_list_what what)
+static json_t *ask_workers(struct door *door, enum door_list_what what, enum side side)
 {
     struct door_list l = {.array = json_array(), .left = NAMED_MOST, .pending = door->worker_count};
-    struct order order = {.kind = ORDER_LIST, .what = what, .list = &l};
+    struct order order = {.kind = ORDER_LIST, .what = what, .side = side, .list = &l};
 
     pthread_mutex_init(&l.lock, NULL);
     pthread_cond_init(&l.done, NULL);
@@ -89,6 +89,11 @@ json_t *control_list(struct door *door, enum door_list_what what)
     pthread_cond_destroy(&l.done);
     pthread_mutex_destroy(&l.lock);
     return l.array;
+}
+
+json_t *control_list(struct door *door, enum door_list_what what)
+{
+    return ask_workers(door, what, SIDE_SOURCE);
 }
 
 void control_order(struct door *door, const struct order *like)
@@ -121,7 +126,6 @@ static void give_release(struct control *c, enum side side, int64_t epoch)
 void control_release(struct control *c, enum side side, int64_t epoch)
 {
     c->trouble[0] = '\0';
-    c->view_known = true;
     c->phase = PHASE_RELEASING;
     c->settled_to = side;
     c->before_moved = DOOR_SUM(c->door, moved);
@@ -146,10 +150,8 @@ static void *ask_authority(void *arg)
     x->why[0] = '\0';
     x->got_epoch = 0;
     x->serves = x->looks && authority_serves(c->authority, x->old, &x->got_epoch);
-    if (x->looks && !x->serves)
-        x->got = authority_view(c->authority, &x->got_epoch, x->why);
-    else if (!x->looks)
-        x->got = x->view_known ? authority_settle(c->authority, x->old, x->epoch, x->attempt, &x->got_epoch, x->why) : authority_view(c->authority, &x->got_epoch, x->why);
+    if (!x->serves)
+        x->got = authority_settle(c->authority, &x->got_epoch, x->why);
     atomic_store(&x->state, SETTLER_DONE);
     (void)!write(c->door->kick_fd, &one, sizeof one);
     return NULL;
@@ -161,10 +163,7 @@ static void begin_asking(struct control *c, bool looks)
 
     c->settle_us = world_mono_us() + SETTLE_EVERY_US;
     x->old = (enum side)atomic_load(&c->door->side);
-    x->view_known = c->view_known;
     x->looks = looks;
-    x->epoch = c->epoch;
-    x->attempt = c->attempt;
     atomic_store(&x->state, SETTLER_WORKS);
     if (pthread_create(&x->thread, NULL, ask_authority, c) != 0)
         atomic_store(&x->state, SETTLER_IDLE); /* tried again */
@@ -458,6 +457,18 @@ static json_t *do_drain(struct control *c)
     return json_pack("{s:b}", "ok", 1);
 }
 
+/* Which of that side's sessions are this door's, so that nobody takes them for somebody who came past it. */
+static json_t *do_backends(struct control *c, const json_t *request)
+{
+    enum side side;
+
+    if (!read_side(request, &side))
+        return control_no("\"side\" is source or target");
+    return json_pack("{s:b, s:b, s:s, s:o}", "ok", 1, "serving", (int)(c->phase == PHASE_NONE), "side",
+                     side_name((enum side)atomic_load(&c->door->side)), "pids",
+                     ask_workers(c->door, LIST_BACKENDS, side));
+}
+
 /* From the process that has this one's address now. */
 static json_t *do_cancel(struct control *c, const json_t *request)
 {
@@ -483,6 +494,8 @@ static json_t *carry_out(struct control *c, int peer, const json_t *request)
         return control_no("\"do\" is missing");
     if (strcmp(what, "status") == 0)
         return control_status(c, true);
+    if (strcmp(what, "backends") == 0)
+        return do_backends(c, request);
     if (strcmp(what, "drain") == 0)
         return do_drain(c);
     if (strcmp(what, "cancel") == 0)
@@ -501,7 +514,7 @@ static json_t *carry_out(struct control *c, int peer, const json_t *request)
         return control_hand_over(c, peer);
     if (strcmp(what, "rebuild") == 0)
         return do_rebuild(c, peer, request);
-    return control_no("it knows status, warm, hold, await, rebuild, release, drain, handover");
+    return control_no("it knows status, backends, warm, hold, await, rebuild, release, drain, handover");
 }
 
 /* --- connections --- */

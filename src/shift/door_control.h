@@ -19,10 +19,8 @@ struct settler {
     pthread_t thread;
     _Atomic int state; /* enum settler_state */
     enum side old;
-    bool view_known;
     bool looks;   /* only whether `old` serves; who does is asked where it does not */
     bool serves;
-    int64_t epoch, attempt;
     enum settled got;
     int64_t got_epoch;
     char why[256];
@@ -39,7 +37,6 @@ struct control {
     enum control_do pending; /* what pending_peer waits for */
     int pending_peer;       /* -1: it is gone */
     int owner;              /* whose hold it is; -1: nobody's, or gone */
-    bool view_known;
     int64_t epoch, attempt; /* of the hold */
     int64_t asked_us;
     int64_t deadline_us;      /* of what is pending */

@@ -39,7 +39,7 @@ void control_looked(struct control *c)
     c->look_us = world_mono_us() + (x->serves || x->got != SETTLED_NOT ? LOOK_US : LOOK_AGAIN_US);
     if (x->got_epoch <= atomic_load(&c->door->epoch))
         return;
-    if (x->serves)
+    if (x->serves || x->got == (other == SIDE_SOURCE ? SETTLED_TARGET : SETTLED_SOURCE))
         atomic_store(&c->door->epoch, x->got_epoch); /* there and back without us, or armed only now */
     else if (x->got == (other == SIDE_SOURCE ? SETTLED_SOURCE : SETTLED_TARGET))
         begin(c, other, x->got_epoch);

@@ -2,7 +2,7 @@
  *
  * Counting: a session that is being connected or lives, and is to be held, is in exactly one of unheld (AWAITED, INSPECTING, EXCUSED)
  * and held (HELD and all after it). Whoever waits to be let in counts for neither: it has no session on any server. */
-#include "shift/door_internal.h"
+#include "shift/door_reads.h"
 
 #include <string.h>
 
@@ -380,6 +380,8 @@ static bool is_meant(const struct session *s, enum door_list_what what)
         return s->warm == WARM_FAILED;
     case LIST_NOT_REBUILT:
         return s->move == MOVE_FAILED || s->move == MOVE_REBUILDING;
+    case LIST_BACKENDS:
+        break;
     }
     return false;
 }
@@ -412,11 +414,34 @@ static json_t *describe(const struct session *s, enum door_list_what what)
     return json_pack("{s:s, s:s, s:s, s:s}", "client", session_peer(s, peer), "user", user, "application", name, what == LIST_UNHELD ? "what" : "why", reason);
 }
 
+static void add_backend(const struct backend *b, enum side side, json_t *to)
+{
+    if (b != NULL && b->side == side && b->pid != 0)
+        json_array_append_new(to, json_integer(b->pid));
+}
+
+/* Every connection to that side, by the number its server gave it; those about to be ended, too. */
+static void list_backends(const struct worker *w, enum side side, json_t *to)
+{
+    for (const struct session *s = w->sessions; s != NULL; s = s->next) {
+        add_backend(s->server, side, to);
+        add_backend(s->other, side, to);
+        if (s->reads != NULL) {
+            add_backend(s->reads->twin, side, to);
+            add_backend(s->reads->home, side, to);
+        }
+    }
+    for (const struct backend *b = w->old; b != NULL; b = b->next)
+        add_backend(b, side, to);
+}
+
 static void list(struct worker *w, const struct order *order)
 {
     struct door_list *l = order->list;
 
     pthread_mutex_lock(&l->lock);
+    if (order->what == LIST_BACKENDS)
+        list_backends(w, order->side, l->array);
     for (struct session *s = w->sessions; s != NULL && l->left > 0; s = s->next) {
         json_t *one = is_meant(s, order->what) ? describe(s, order->what) : NULL;
 

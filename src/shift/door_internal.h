@@ -204,7 +204,7 @@ struct door_list {
     int64_t left; /* how many more may be named */
     int pending;  /* workers */
 };
-enum door_list_what { LIST_UNMOVABLE, LIST_UNHELD, LIST_COLD, LIST_NOT_REBUILT };
+enum door_list_what { LIST_UNMOVABLE, LIST_UNHELD, LIST_COLD, LIST_NOT_REBUILT, LIST_BACKENDS };
 
 struct order {
     struct order *next;
@@ -515,13 +515,11 @@ struct authority;
 struct authority *authority_new(struct door *door);
 void authority_free(struct authority *a);
 enum settled { SETTLED_NOT, SETTLED_SOURCE, SETTLED_TARGET };
-/* Who serves, as both sides say, and no attempt that was under way can be decided any more; SETTLED_NOT: nobody can tell yet. */
-enum settled authority_view(struct authority *a, int64_t *ret_epoch, char why[256]);
+/* Who serves, and no attempt that was under way can be decided any more; SETTLED_NOT: nobody can tell yet. */
+enum settled authority_settle(struct authority *a, int64_t *ret_epoch, char why[256]);
 /* Whether that side says that it does, by reading alone. */
 bool authority_serves(struct authority *a, enum side side, int64_t *ret_epoch);
 /* Whether the old side's row says so, and both sides answer: what settling will need. */
 bool authority_stands(struct authority *a, enum side old, int64_t epoch, int64_t attempt, char why[256]);
-/* Ends attempt (epoch, attempt) of which nothing is heard any more: by compare-and-set on the old side's row, or by what was decided. */
-enum settled authority_settle(struct authority *a, enum side old, int64_t epoch, int64_t attempt, int64_t *ret_epoch, char why[256]);
 
 #endif

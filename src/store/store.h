@@ -145,11 +145,53 @@ struct switch_row {
     bool open;           /* its fence */
 };
 
+/* What settling found: no attempt that was under way can be decided any more. */
+struct switch_settled {
+    bool source_serves;  /* the store's source, or its target */
+    int64_t epoch;
+    bool opened;         /* a decision was found, and carried out */
+};
+
+/* The side a stream leads to, looked at alone: its source does not answer. */
+struct force_view {
+    bool serves;         /* it does already */
+    int64_t epoch;
+    int64_t attempt;
+    const char *applied; /* all the source committed before this is there; NULL: nothing is known. In the arena */
+};
+
 /* What stands in the way of a switch. In the arena. */
 struct switch_obstacle {
     const char *what;    /* "prepared-transaction", "long-transaction", "role-shared", "locks", "recovery" */
     const char *why;     /* who, since when, and what to do */
     bool refuses;        /* or is only to be known */
+};
+
+/* A client's session in one side's database, leat's own left out. In the arena. */
+struct store_session {
+    int64_t pid;
+    const char *user;
+    const char *application;
+    const char *address; /* "local": by a socket file */
+    bool superuser;
+    double age_s;
+};
+
+/* Who may connect to one side's database. In the arena. */
+struct store_admission_facts {
+    const char *database;
+    const char *privileges; /* as its server writes them */
+    const char *owner;
+    const char *left_out; /* a table of it that is not the store's, "schema.name"; NULL: there is none */
+    bool acts_as_owner;   /* leat's role may change them */
+    bool serves;          /* a store of this database serves here */
+    bool denied;
+};
+
+/* A role that may log in all the same. */
+struct store_login {
+    const char *role;
+    bool superuser;
 };
 
 struct lane_stats {
@@ -164,6 +206,7 @@ struct store_watcher;
 struct store_cutter;
 struct store_rows;
 struct store_switch;
+struct store_admission;
 
 enum store_side { STORE_SOURCE, STORE_TARGET };
 
@@ -255,8 +298,10 @@ struct store_ops {
     /* Source oids (as above; NULL: none) of tables that were unlogged when they were copied and are logged now. What they are on the
      * target is logged when it returns: a crash there would empty them. */
     enum err (*logged_since)(struct store *s, struct arena *a, const char **ret, struct fault *f);
-    /* The same for every table; and no position of any stream, nor the spool, is known on the target any more. */
-    enum err (*forget)(struct store *s, struct fault *f);
+    /* No position of any stream, nor the spool, is known on the target any more, and it is barred no longer. The same for every table, of a store whose
+     * source serves; where the target serves, or of a way back, copies count. *ret_gap: what the source took in before a slot made from here on
+     * will be missing on the target; every table stands in the ledger for it, until it was compared. */
+    enum err (*forget)(struct store *s, bool *ret_gap, struct fault *f);
     /* A spool was made: its identity is recorded, and every table that has not joined is to be copied again (what the lost spool
      * held of it cannot be had again): one durable transaction. */
     enum err (*spool_record)(struct store *s, const char *identity, struct arena *a, struct copied_again **ret, size_t *ret_count, struct fault *f);
@@ -313,8 +358,12 @@ struct store_ops {
     enum err (*switch_open)(struct store *s, struct store_switch **ret, struct fault *f);
     void (*switch_close)(struct store_switch *w);
     enum err (*switch_rows)(struct store_switch *w, struct switch_row *ret_old, struct switch_row *ret_new, struct fault *f);
-    /* The old side's row, after a synchronous commit of our own there: only so may a decision that was read be acted upon. */
-    enum err (*switch_confirm)(struct store_switch *w, struct switch_row *ret_old, struct fault *f);
+    /* An attempt begins: its number, and which servers both sides are now, on which timeline, stand in both rows, on their standbys, too. ERR_SWITCH_HELD_UP: a row
+     * is another by now, or a side failed over since the gate before. */
+    enum err (*switch_gate)(struct store_switch *w, int64_t epoch, int64_t *ret_attempt, struct fault *f);
+    /* Whoever does not know what became of an attempt (SETTLE of spec/README.md): what is open on either side is rolled back, what was decided is
+     * opened, what was not can be no more. An error: nobody can tell yet. */
+    enum err (*switch_settle)(struct store_switch *w, struct switch_settled *ret, struct fault *f);
     enum err (*switch_obstacles)(struct store_switch *w, struct arena *a, struct switch_obstacle **ret, size_t *ret_count, struct fault *f);
     /* Every relation of the old side locked against writers, in one transaction of the deciding session; ERR_BUSY: not within the deadline, or a
      * relation came in between. The server ends it when we say nothing for deadline_ms. */
@@ -327,14 +376,37 @@ struct store_ops {
      * old one's. */
     enum err (*switch_check)(struct store_switch *w, struct fault *f);
     /* The new side opened as epoch, in a transaction left open: it is committed by switch_open_side, or rolled back. */
-    enum err (*switch_prepare_open)(struct store_switch *w, int64_t epoch, int64_t deadline_ms, struct fault *f);
-    /* In the locking transaction: row and fences of the old side, and COMMIT. *ret false: somebody aborted the attempt (rolled back). A transient
-     * error: not known; read the rows. */
+    enum err (*switch_prepare_open)(struct store_switch *w, int64_t epoch, int64_t attempt, int64_t deadline_ms, struct fault *f);
+    /* In the locking transaction: row and fences of the old side, and COMMIT. *ret false: the attempt is over, or the side failed over (rolled
+     * back). An error: not known; switch_settle tells. */
     enum err (*switch_decide)(struct store_switch *w, int64_t epoch, int64_t attempt, bool *ret, struct fault *f);
-    /* Once the decision is known: the new side serves. Safe to be done again; *ret false: it is at another epoch. */
-    enum err (*switch_open_side)(struct store_switch *w, int64_t epoch, bool *ret, struct fault *f);
-    /* The attempt can no longer be decided; *ret false: it was, or another began. */
-    enum err (*switch_abort)(struct store_switch *w, int64_t epoch, int64_t attempt, bool *ret, struct fault *f);
+    /* Once the decision is known: the new side serves. Safe to be done again; *ret false: it is at another epoch, or another attempt. */
+    enum err (*switch_open_side)(struct store_switch *w, int64_t epoch, int64_t attempt, bool *ret, struct fault *f);
+
+    /* The stream's source is lost for good: its target is looked at; and opened, as the epoch after its row's, with the stream barred there first. ERR_BUSY: its row
+     * changed since it was looked at. */
+    enum err (*force_look)(struct store *s, struct arena *a, struct force_view *ret, struct fault *f);
+    enum err (*force_open)(struct store *s, const struct force_view *v, struct fault *f);
+    /* Both sides answer: one that was left so, and says that it serves, no longer does. *ret_left: that was so. */
+    enum err (*outvote)(struct store *s, bool *ret_left, struct fault *f);
+
+    /* --- admission: who may connect to one side's database, and who is connected (cutover/deny.c). Nothing of it
+     * decides anything --- */
+    /* At once, or not: it waits some seconds at most for a server. */
+    enum err (*admission_open)(struct store *s, enum store_side on, struct store_admission **ret, struct fault *f);
+    void (*admission_close)(struct store_admission *a);
+    enum err (*admission_facts)(struct store_admission *a, struct arena *arena, struct store_admission_facts *ret,
+                                struct fault *f);
+    /* Nobody but leat and the doors may connect; what was there is kept beside leat.authority, in the same transaction.
+     * ERR_BUSY: the privileges are not those of `facts` any more. Safe to be done again. */
+    enum err (*admission_deny)(struct store_admission *a, const struct store_admission_facts *facts, struct fault *f);
+    /* What was kept is given back, and forgotten. *ret false: nothing was taken. */
+    enum err (*admission_give_back)(struct store_admission *a, bool *ret, struct fault *f);
+    enum err (*admission_may_connect)(struct store_admission *a, struct arena *arena, struct store_login **ret,
+                                      size_t *ret_count, struct fault *f);
+    enum err (*admission_sessions)(struct store_admission *a, struct arena *arena, struct store_session **ret,
+                                   size_t *ret_count, struct fault *f);
+    enum err (*admission_end)(struct store_admission *a, int64_t pid, struct fault *f);
 
     /* --- stream --- */
     enum err (*stream_open)(struct store *s, struct lsn from, struct store_stream **ret, struct fault *f);
@@ -455,9 +527,9 @@ struct store_ops {
     /* How many tables both sides have by now that the stream does not carry yet. */
     enum err (*watcher_unpublished)(struct store_watcher *w, size_t *ret_count, struct fault *f);
     enum err (*watcher_ledger)(struct store_watcher *w, int64_t *ret_count, struct fault *f);
-    /* What the stream's source says of authority; and the target's opening, where that source has decided (switch_open_side). */
+    /* What the stream's source says of authority; and settling, as switch_settle, where that source has decided and nobody carries it out. */
     enum err (*watcher_authority)(struct store_watcher *w, struct switch_row *ret, struct fault *f);
-    enum err (*watcher_open_target)(struct store_watcher *w, int64_t epoch, bool *ret, struct fault *f);
+    enum err (*watcher_settle)(struct store_watcher *w, struct switch_settled *ret, struct fault *f);
     /* Fences that stand otherwise than their side's row says are set right, under that row. The outputs: which tables', in the arena, whatever is
      * returned; NULL: none. ERR_BUSY: one is in use, try again. */
     enum err (*watcher_fences)(struct store_watcher *w, struct arena *a, const char **ret_source, const char **ret_target, struct fault *f);

@@ -27,6 +27,9 @@ def make_authority(old, new, old_db, new_db, epoch=0):
         server.sql(AUTHORITY, db=db)
         server.sql("insert into leat.authority (migration, store, here, fence, epoch, open) values ('test', 'shop', %s, 'leat_fence_test', %s, %s)",
                    (here, epoch, here == "source"), db=db)
+    servers = [server.one("select leat.server()", db=db) for server, db in ((old, old_db), (new, new_db))]
+    for server, db in ((old, old_db), (new, new_db)):
+        server.sql("update leat.authority set source_server = %s, target_server = %s", servers, db=db)
     return {"source": (old, old_db), "target": (new, new_db)}
 
 

@@ -79,24 +79,57 @@ static enum err forget_stream(struct pg *pg, const struct store *s, const char *
     return pg_query(pg, "DELETE FROM leat.progress WHERE migration = $1 AND stream = $2", 2, params, NULL, f);
 }
 
-enum err pg_store_forget(struct store *s, struct fault *f)
+static enum err forget_positions(struct pg *pg, const struct store *s, struct fault *f)
 {
-    AUTO(pg) *pg = NULL;
-    AUTO(arena) *a = arena_new(4096);
-    const char *oids;
-    const char *params[] = {s->migration, s->name, NULL};
+    const char *params[] = {s->migration, s->name};
 
-    TRY(begin(s, &pg, f));
-    TRY(pg_authority_spare(pg, s, f));
-    TRY(recorded(pg, s, true, a, &oids, f));
-    params[2] = oids;
-    TRY(pg_query(pg, SQL_COPY_AGAIN, 3, params, NULL, f));
-    TRY(pg_query(pg, "DELETE FROM leat.ledger WHERE migration = $1 AND store = $2", 2, params, NULL, f));
     TRY(forget_stream(pg, s, STREAM_FORWARD, f));
     TRY(forget_stream(pg, s, STREAM_AHEAD, f));
     TRY(forget_stream(pg, s, STREAM_JOIN, f));
     TRY(forget_stream(pg, s, STREAM_COPY, f));
-    TRY(pg_query(pg, "UPDATE leat.lease SET spool = NULL WHERE migration = $1 AND store = $2", 2, params, NULL, f));
+    return pg_query(pg, "UPDATE leat.lease SET spool = NULL, barred = false WHERE migration = $1 AND store = $2", 2, params, NULL, f);
+}
+
+static enum err forget_copies(struct pg *pg, const struct store *s, struct arena *a, struct fault *f)
+{
+    const char *params[] = {s->migration, s->name, NULL};
+
+    TRY(recorded(pg, s, true, a, &params[2], f));
+    TRY(pg_query(pg, SQL_COPY_AGAIN, 3, params, NULL, f));
+    return pg_query(pg, "DELETE FROM leat.ledger WHERE migration = $1 AND store = $2", 2, params, NULL, f);
+}
+
+/* What its source took in since is not on this side, and no stream will bring it: each table is to be compared before this side may serve. */
+static enum err note_gap(struct pg *pg, const struct store *s, struct fault *f)
+{
+    const char *params[] = {s->migration, s->name, "the slot was made anew while the other side served: what was written there between the old one and the new one is not here"};
+
+    return pg_query(pg, "INSERT INTO leat.ledger (migration, store, position, table_name, kind, why) SELECT $1, $2, pg_catalog.pg_current_wal_lsn(), c.table_name, 'gap', $3"
+                        " FROM leat.copy c WHERE c.migration = $1 AND c.store = $2 ORDER BY c.table_name", 3, params, NULL, f);
+}
+
+/* A side that serves is not emptied, and what its mirror brings is there already; a way back is never copied. */
+enum err pg_store_forget(struct store *s, bool *ret_gap, struct fault *f)
+{
+    AUTO(pg) *pg = NULL;
+    AUTO(arena) *a = arena_new(4096);
+    struct fault serves = {0};
+    enum err err;
+
+    TRY(pg_connect(s->store->target, SIDE_TARGET, "again", &pg, f));
+    TRY(pg_circle_enter_barred(pg, s, f));
+    TRY(pg_exec(pg, "BEGIN; SET LOCAL synchronous_commit = on", NULL, f));
+    err = pg_authority_spare(pg, s, &serves);
+    if (err != ERR_OK && err != ERR_AUTHORITY) {
+        *f = serves;
+        return err;
+    }
+    *ret_gap = err == ERR_OK && s->store->back;
+    if (*ret_gap)
+        TRY(note_gap(pg, s, f));
+    else if (err == ERR_OK)
+        TRY(forget_copies(pg, s, a, f));
+    TRY(forget_positions(pg, s, f));
     return pg_exec(pg, "COMMIT", NULL, f);
 }
 

@@ -6,7 +6,7 @@
 #include "store/store.h"
 
 MUST_USE enum err pg_store_copy_again(struct store *s, const char *oids, struct arena *a, struct copied_again **ret, size_t *ret_count, struct fault *f);
-MUST_USE enum err pg_store_forget(struct store *s, struct fault *f);
+MUST_USE enum err pg_store_forget(struct store *s, bool *ret_gap, struct fault *f);
 MUST_USE enum err pg_store_adopt_serving(struct store *s, const struct catalog *source, const struct catalog *target, struct fault *f);
 MUST_USE enum err pg_store_spool_record(struct store *s, const char *identity, struct arena *a, struct copied_again **ret, size_t *ret_count, struct fault *f);
 /* Tables whose rows are in another file than when they were copied, on a source that does not decode TRUNCATE. */

@@ -3,7 +3,8 @@
  * Invariants
  *  1. A session writes only after it took the store's shared advisory lock and then saw its own token in leat.lease.
  *  2. An engine reads positions and copy records only after it put its token into leat.lease and then held that lock
- *     exclusively once: by then every session of an older token is gone, and none can enter (trap P33, P24). */
+ *     exclusively once: by then every session of an older token is gone, and none can enter (trap P33, P24).
+ *  3. Where leat.lease says that a stream is barred (its target was opened by --force), none enters but the one that arms it anew. */
 #include <inttypes.h>
 
 #include "base/world.h"
@@ -38,7 +39,7 @@ enum err pg_take_lock(struct pg *pg, int64_t key, struct fault *f)
     }
 }
 
-enum err pg_circle_enter(struct pg *pg, const struct store *s, struct fault *f)
+static enum err enter(struct pg *pg, const struct store *s, bool through_the_bar, struct fault *f)
 {
     char token[24];
     const char *params[] = {s->migration, s->name, token};
@@ -46,10 +47,22 @@ enum err pg_circle_enter(struct pg *pg, const struct store *s, struct fault *f)
 
     snprintf(token, sizeof token, "%" PRId64, s->token);
     TRY(pg_execf(pg, NULL, f, "SELECT pg_catalog.pg_advisory_lock_shared(%" PRId64 ")", name_lock_key(s, "engine", "")));
-    TRY(pg_query(pg, "SELECT 1 FROM leat.lease WHERE migration = $1 AND store = $2 AND token = $3", 3, params, &r, f));
+    TRY(pg_query(pg, "SELECT barred FROM leat.lease WHERE migration = $1 AND store = $2 AND token = $3", 3, params, &r, f));
     if (PQntuples(r) != 1)
         return fault_set(f, ERR_FENCED_OUT, "token %s is no longer the target's", token);
+    if (pg_get_bool(r, 0, 0) && !through_the_bar)
+        return fault_set(f, ERR_LEFT_BEHIND, "the target was opened by --force, and the source was left: what it holds beyond is not brought there");
     return ERR_OK;
+}
+
+enum err pg_circle_enter(struct pg *pg, const struct store *s, struct fault *f)
+{
+    return enter(pg, s, false, f);
+}
+
+enum err pg_circle_enter_barred(struct pg *pg, const struct store *s, struct fault *f)
+{
+    return enter(pg, s, true, f);
 }
 
 enum err pg_circle_close(struct pg *pg, const struct store *s, struct fault *f)

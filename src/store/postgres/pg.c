@@ -8,6 +8,8 @@
 
 #include "base/world.h"
 
+#define SOON_S "3"
+
 /* Sent as startup options, so that no role's or database's default comes before them. Those a version does not know are
  * set after connecting. */
 static const char pinned_options[] = "-c client_encoding=UTF8 -c DateStyle=ISO -c IntervalStyle=postgres -c extra_float_digits=3"
@@ -74,14 +76,27 @@ static char *one_line(const char *message)
     return line;
 }
 
-static enum err connect_any(const char *dsn, enum side side, const char *purpose, bool replication, struct pg **ret,
-                            struct fault *f)
+static enum err connect_any(const char *dsn, enum side side, const char *purpose, const char *within_s,
+                            bool replication, struct pg **ret, struct fault *f)
 {
     AUTO_CHARS *name = mem_format("leat: %s", purpose);
     /* what stands before dbname is a default the DSN may override, what stands behind it is ours */
-    const char *keys[] = {"connect_timeout", "keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout", "dbname",
-                          "application_name", "options", "client_encoding", "gssencmode", "replication", NULL};
-    const char *values[] = {"10", "10", "5", "3", "30000", dsn, name, pinned_options, "UTF8", "disable", replication ? "database" : NULL, NULL};
+    const char *keys[] = {"connect_timeout",
+                          "keepalives_idle",
+                          "keepalives_interval",
+                          "keepalives_count",
+                          "tcp_user_timeout",
+                          "dbname",
+                          "application_name",
+                          "options",
+                          "client_encoding",
+                          "gssencmode",
+                          "replication",
+                          "connect_timeout",
+                          NULL};
+    const char *values[] = {
+        "10",     "10", "5", "3", "30000", dsn, name, pinned_options, "UTF8", "disable", replication ? "database" : "",
+        within_s, NULL};
     AUTO(pg) *pg = mem_alloc(sizeof *pg);
 
     pg->side = side;
@@ -104,12 +119,22 @@ static enum err connect_any(const char *dsn, enum side side, const char *purpose
 
 enum err pg_connect(const char *dsn, enum side side, const char *purpose, struct pg **ret, struct fault *f)
 {
-    return connect_any(dsn, side, purpose, false, ret, f);
+    return connect_any(dsn, side, purpose, "", false, ret, f); /* empty: as if it were not there */
+}
+
+enum err pg_connect_soon(const char *dsn, enum side side, const char *purpose, struct pg **ret, struct fault *f)
+{
+    AUTO(pg) *pg = NULL;
+
+    TRY(connect_any(dsn, side, purpose, SOON_S, false, &pg, f));
+    TRY(pg_exec(pg, "SET statement_timeout = '" SOON_S "s'", NULL, f));
+    *ret = TAKE(pg);
+    return ERR_OK;
 }
 
 enum err pg_connect_replication(const char *dsn, enum side side, const char *purpose, struct pg **ret, struct fault *f)
 {
-    return connect_any(dsn, side, purpose, true, ret, f);
+    return connect_any(dsn, side, purpose, "", true, ret, f);
 }
 
 void pg_free(struct pg *pg)

@@ -30,6 +30,9 @@ struct pg {
  * lc_monetary C, row_security off, statement/lock/idle/transaction timeouts 0, default_transaction_* plain,
  * synchronous_commit left as is. Faults: *_UNREACHABLE, AUTH, NO_DATABASE, BUSY (too many connections, starting up). */
 MUST_USE enum err pg_connect(const char *dsn, enum side side, const char *purpose, struct pg **ret, struct fault *f);
+/* The same where nobody can wait long: within some seconds, and no statement takes longer than that. */
+MUST_USE enum err pg_connect_soon(const char *dsn, enum side side, const char *purpose, struct pg **ret,
+                                  struct fault *f);
 /* The same for the replication protocol (walsender). Settings are pinned there too. */
 MUST_USE enum err pg_connect_replication(const char *dsn, enum side side, const char *purpose, struct pg **ret, struct fault *f);
 void pg_free(struct pg *pg);
@@ -63,6 +66,8 @@ enum err pg_class_of_state(const char *state, enum side side);
 struct store;
 MUST_USE enum err pg_circle_enter(struct pg *pg, const struct store *s, struct fault *f);
 MUST_USE enum err pg_circle_close(struct pg *pg, const struct store *s, struct fault *f);
+/* Though the stream is barred: to arm it anew. */
+MUST_USE enum err pg_circle_enter_barred(struct pg *pg, const struct store *s, struct fault *f);
 /* A session's advisory lock, taken from sessions of an engine that died: they are ended. */
 MUST_USE enum err pg_take_lock(struct pg *pg, int64_t key, struct fault *f);
 /* Ends the backends that hold this advisory lock in this database. */

@@ -1,11 +1,13 @@
 /* store/postgres/postgres.c — PostgreSQL as a store: the vtable. */
 #include "store/postgres/postgres.h"
 
+#include "store/postgres/admission.h"
 #include "store/postgres/again.h"
 #include "store/postgres/copier.h"
 #include "store/postgres/cutter.h"
 #include "store/postgres/ddl.h"
 #include "store/postgres/fence.h"
+#include "store/postgres/force.h"
 #include "store/postgres/holder.h"
 #include "store/postgres/lane.h"
 #include "store/postgres/marks.h"
@@ -58,7 +60,8 @@ const struct store_ops store_postgres = {
     .switch_open = pg_switch_open,
     .switch_close = pg_switch_close,
     .switch_rows = pg_switch_rows,
-    .switch_confirm = pg_switch_confirm,
+    .switch_gate = pg_switch_gate,
+    .switch_settle = pg_switch_settle,
     .switch_obstacles = pg_switch_obstacles,
     .switch_lock = pg_switch_lock,
     .switch_unlock = pg_switch_unlock,
@@ -68,7 +71,17 @@ const struct store_ops store_postgres = {
     .switch_prepare_open = pg_switch_prepare_open,
     .switch_decide = pg_switch_decide,
     .switch_open_side = pg_switch_open_side,
-    .switch_abort = pg_switch_abort,
+    .admission_open = pg_admission_open,
+    .admission_close = pg_admission_close,
+    .admission_facts = pg_admission_facts,
+    .admission_deny = pg_admission_deny,
+    .admission_give_back = pg_admission_give_back,
+    .admission_may_connect = pg_admission_may_connect,
+    .admission_sessions = pg_admission_sessions,
+    .admission_end = pg_admission_end,
+    .force_look = pg_force_look,
+    .force_open = pg_force_open,
+    .outvote = pg_store_outvote,
     .stream_open = pg_stream_open,
     .stream_close = pg_stream_close,
     .stream_read = pg_stream_read,
@@ -129,7 +142,7 @@ const struct store_ops store_postgres = {
     .watcher_unpublished = pg_watcher_unpublished,
     .watcher_ledger = pg_watcher_ledger,
     .watcher_authority = pg_watcher_authority,
-    .watcher_open_target = pg_watcher_open_side,
+    .watcher_settle = pg_watcher_settle,
     .watcher_fences = pg_watcher_fences,
     .watcher_drop_slot = pg_watcher_drop_slot,
 };

@@ -18,10 +18,11 @@
 
 #include "base/world.h"
 #include "sql_embedded.h"
-#include "store/postgres/authority.h"
+#include "store/least_epoch.h"
 #include "store/postgres/fence.h"
 #include "store/postgres/names.h"
 #include "store/postgres/pg.h"
+#include "store/postgres/settle.h"
 #include "store/postgres/watcher.h"
 
 #define LONG_TRANSACTION_S 5.0
@@ -38,6 +39,7 @@ struct store_switch {
     size_t locked_count;
     bool locks;          /* deciding is in its transaction */
     bool opens;          /* opening is in its own */
+    struct pg *settling[2]; /* by side of the store itself: made when something is to be settled */
 };
 
 /* Behind autovacuum a lock waits for a whole deadlock_timeout before that gives way: 22 ms instead of 1,001, where we may set it. */
@@ -91,6 +93,8 @@ void pg_switch_close(struct store_switch *w)
     pg_free(w->beside);
     pg_free(w->opening);
     pg_free(w->there);
+    pg_free(w->settling[SIDE_SOURCE]);
+    pg_free(w->settling[SIDE_TARGET]);
     arena_free(w->arena);
     free(w);
 }
@@ -103,9 +107,102 @@ enum err pg_switch_rows(struct store_switch *w, struct switch_row *ret_old, stru
     return pg_authority_read(w->there, w->store, ret_new, f);
 }
 
-enum err pg_switch_confirm(struct store_switch *w, struct switch_row *ret_old, struct fault *f)
+/* --- the attempt --- */
+
+/* A row as the gate may change it. */
+static enum err read_for_gate(struct pg *pg, const struct authority_key *k, const char *side, struct authority_row *ret, struct fault *f)
 {
-    return pg_authority_confirm(w->beside, w->store, ret_old, f);
+    TRY(pg_authority_row(pg, k, ret, f));
+    if (!ret->there || ret->in_recovery)
+        return fault_set(f, ERR_GATE, "the %s %s", side, ret->there ? "is in recovery" : "has no row of authority");
+    return ERR_OK;
+}
+
+static const char *server_of(const struct authority_row *one, const struct authority_row *two, enum side side)
+{
+    return one->here == side ? one->server : two->server;
+}
+
+/* Later than whatever either row ever had of this epoch: what was annulled is never met again. The new side first: without its row nothing that is
+ * decided could be opened. */
+static enum err write_gate(struct store_switch *w, const struct authority_row *old, const struct authority_row *new, int64_t attempt, struct fault *f)
+{
+    struct authority_key k = authority_key(w->store);
+    const char *source = server_of(old, new, SIDE_SOURCE);
+    const char *target = server_of(old, new, SIDE_TARGET);
+    bool stands = false;
+
+    TRY(pg_authority_gate(w->there, &k, new, attempt, source, target, &stands, f));
+    if (stands)
+        TRY(pg_authority_gate(w->beside, &k, old, attempt, source, target, &stands, f));
+    return stands ? ERR_OK : fault_set(f, ERR_SWITCH_HELD_UP, "somebody settles what was under way, or a side failed over");
+}
+
+/* What was written stands on the timeline it was written for: another one would not have to have it. */
+static enum err still_there(struct store_switch *w, const struct authority_row *old, const struct authority_row *new, struct fault *f)
+{
+    struct authority_key k = authority_key(w->store);
+    struct authority_row now[2];
+
+    TRY(pg_authority_row(w->beside, &k, &now[0], f));
+    TRY(pg_authority_row(w->there, &k, &now[1], f));
+    if (strcmp(now[0].server, old->server) != 0 || strcmp(now[1].server, new->server) != 0)
+        return fault_set(f, ERR_SWITCH_HELD_UP, "a side failed over");
+    return ERR_OK;
+}
+
+enum err pg_switch_gate(struct store_switch *w, int64_t epoch, int64_t *ret_attempt, struct fault *f)
+{
+    struct authority_key k = authority_key(w->store);
+    struct authority_row old;
+    struct authority_row new;
+    int64_t attempt;
+
+    TRY(read_for_gate(w->beside, &k, "old side", &old, f));
+    TRY(read_for_gate(w->there, &k, "new side", &new, f));
+    if (!old.open || old.epoch != epoch || new.open || new.epoch != epoch)
+        return fault_set(f, ERR_SWITCH_HELD_UP, "the rows change while they are read");
+    attempt = (old.attempt > new.attempt ? old.attempt : new.attempt) + 1;
+    TRY(write_gate(w, &old, &new, attempt, f));
+    TRY(still_there(w, &old, &new, f));
+    *ret_attempt = attempt;
+    return ERR_OK;
+}
+
+static void lose_session(void *ctx, enum side side)
+{
+    struct pg **pg = &((struct store_switch *)ctx)->settling[side];
+
+    pg_free(*pg);
+    *pg = NULL;
+}
+
+static struct pg *reach_session(void *ctx, enum side side, struct fault *f)
+{
+    struct store_switch *w = ctx;
+    const struct config_store *c = w->store->store->back ? w->store->store->other : w->store->store;
+    struct pg **pg = &w->settling[side];
+
+    if (*pg != NULL && PQstatus((*pg)->conn) == CONNECTION_OK)
+        return *pg;
+    lose_session(w, side);
+    if (pg_connect(side == SIDE_SOURCE ? c->source : c->target, side, "switch", pg, f) != ERR_OK)
+        return NULL;
+    if (pg_exec(*pg, "SET synchronous_commit = on; SET lock_timeout = '4s'", NULL, f) != ERR_OK)
+        lose_session(w, side);
+    return *pg;
+}
+
+/* What is prepared and not committed would stand in its own way. */
+enum err pg_switch_settle(struct store_switch *w, struct switch_settled *ret, struct fault *f)
+{
+    struct settling how = {.key = authority_key(w->store), .reach = reach_session, .lost = lose_session, .ctx = w, .least_epoch = least_epoch_read(w->store->state_dir, store_base(w->store))};
+    struct settle_result s;
+
+    pg_switch_unlock(w);
+    TRY(pg_settle(&how, &s, f));
+    *ret = (struct switch_settled){s.side == SIDE_SOURCE, s.epoch, s.opened};
+    return ERR_OK;
 }
 
 /* --- what stands in the way --- */
@@ -477,72 +574,53 @@ enum err pg_switch_check(struct store_switch *w, struct fault *f)
 
 /* --- decide, open --- */
 
-enum err pg_switch_prepare_open(struct store_switch *w, int64_t epoch, int64_t deadline_ms, struct fault *f)
+static enum side new_side(const struct store_switch *w)
 {
+    return w->store->store->back ? SIDE_SOURCE : SIDE_TARGET;
+}
+
+enum err pg_switch_prepare_open(struct store_switch *w, int64_t epoch, int64_t attempt, int64_t deadline_ms, struct fault *f)
+{
+    struct authority_key k = authority_key(w->store);
     bool could = false;
     enum err err = begin(w->opening, deadline_ms, &w->opens, f);
 
     if (err == ERR_OK)
-        err = pg_authority_open(w->opening, w->store, epoch, &could, f);
+        err = pg_authority_open(w->opening, &k, epoch, new_side(w), attempt, &could, f);
     if (err == ERR_OK && !could)
-        err = fault_set(f, ERR_GATE, "the new side's row is not that of epoch %" PRId64, epoch - 1);
+        err = fault_set(f, ERR_SWITCH_HELD_UP, "the new side's row is not that of epoch %" PRId64 ", attempt %" PRId64, epoch - 1, attempt);
     if (err != ERR_OK)
         end(w->opening, &w->opens);
-    return err;
-}
-
-static void note_warning(void *ctx, const PGresult *r)
-{
-    const char *severity = PQresultErrorField(r, PG_DIAG_SEVERITY_NONLOCALIZED);
-
-    if (severity != NULL && strcmp(severity, "WARNING") == 0)
-        *(bool *)ctx = true;
-}
-
-/* A COMMIT that was cancelled while it waited for its standby says so by a warning only: it is done here, and not there. */
-static enum err commit_decision(struct pg *pg, struct fault *f)
-{
-    bool warned = false;
-    PQnoticeReceiver before = PQsetNoticeReceiver(pg->conn, note_warning, &warned);
-    enum err err = pg_exec(pg, "SET LOCAL statement_timeout = 0; COMMIT", NULL, f);
-
-    (void)PQsetNoticeReceiver(pg->conn, before, NULL);
-    if (err == ERR_OK && warned)
-        return fault_set(f, ERR_SOURCE_LOST, "the decision is committed, and its standby may not have it");
     return err;
 }
 
 /* An error of the COMMIT itself leaves it open what became of it. */
 enum err pg_switch_decide(struct store_switch *w, int64_t epoch, int64_t attempt, bool *ret, struct fault *f)
 {
+    struct authority_key k = authority_key(w->store);
     enum err err;
 
     ENSURE(w->locks);
     *ret = false;
-    err = pg_authority_act(w->deciding, w->store, "decide", epoch, attempt, ret, f);
+    err = pg_authority_decide(w->deciding, &k, epoch, attempt, ret, f);
     if (err != ERR_OK || !*ret) {
         end(w->deciding, &w->locks);
         return err;
     }
-    err = commit_decision(w->deciding, f);
     w->locks = false;
-    return err;
+    return pg_authority_commit(w->deciding, f);
 }
 
-enum err pg_switch_open_side(struct store_switch *w, int64_t epoch, bool *ret, struct fault *f)
+enum err pg_switch_open_side(struct store_switch *w, int64_t epoch, int64_t attempt, bool *ret, struct fault *f)
 {
+    struct authority_key k = authority_key(w->store);
     bool prepared = w->opens;
     struct fault lost = {0};
 
     w->opens = false;
-    if (prepared && pg_exec(w->opening, "COMMIT", NULL, &lost) == ERR_OK) {
+    if (prepared && pg_authority_commit(w->opening, &lost) == ERR_OK) {
         *ret = true;
         return ERR_OK;
     }
-    return pg_authority_open(w->there, w->store, epoch, ret, f);
-}
-
-enum err pg_switch_abort(struct store_switch *w, int64_t epoch, int64_t attempt, bool *ret, struct fault *f)
-{
-    return pg_authority_act(w->beside, w->store, "abort_attempt", epoch, attempt, ret, f);
+    return pg_authority_open(w->there, &k, epoch, new_side(w), attempt, ret, f);
 }

@@ -5,12 +5,13 @@
 #include <stdlib.h>
 
 #include "sql_embedded.h"
+#include "store/least_epoch.h"
 #include "store/postgres/again.h"
-#include "store/postgres/authority.h"
 #include "store/postgres/fence.h"
 #include "store/postgres/identity.h"
 #include "store/postgres/names.h"
 #include "store/postgres/pg.h"
+#include "store/postgres/settle.h"
 
 #define SEQUENCE_MARGIN 1000 /* values kept ahead on the target, beyond the sequence's own cache */
 
@@ -180,15 +181,38 @@ enum err pg_watcher_authority(struct store_watcher *w, struct switch_row *ret, s
     return pg_authority_read(w->source, w->store, ret, f);
 }
 
-enum err pg_watcher_open_side(struct store_watcher *w, int64_t epoch, bool *ret, struct fault *f)
+static struct pg *reach_watched(void *ctx, enum side side, struct fault *f)
 {
-    struct switch_row row;
+    struct store_watcher *w = ctx;
+    struct pg *pg = (side == SIDE_SOURCE) != w->store->store->back ? w->source : w->target;
 
-    *ret = false;
-    TRY(pg_authority_confirm(w->source, w->store, &row, f));
-    if (!row.there || row.names_here || row.open || row.epoch != epoch)
-        return ERR_OK;
-    return pg_authority_open(w->target, w->store, epoch, ret, f);
+    if (PQstatus(pg->conn) == CONNECTION_OK)
+        return pg;
+    (void)!fault_set(f, side == SIDE_SOURCE ? ERR_SOURCE_LOST : ERR_TARGET_LOST, "the engine's session is gone");
+    return NULL;
+}
+
+static void lost_watched(void *ctx, enum side side)
+{
+    (void)ctx;
+    (void)side; /* the engine ends with its session */
+}
+
+enum err pg_watcher_settle(struct store_watcher *w, struct switch_settled *ret, struct fault *f)
+{
+    struct settling how = {.key = authority_key(w->store), .reach = reach_watched, .lost = lost_watched, .ctx = w, .least_epoch = least_epoch_read(w->store->state_dir, store_base(w->store))};
+    struct settle_result s;
+    struct authority_row old;
+    struct authority_row new;
+
+    TRY(pg_authority_row(w->source, &how.key, &old, f));
+    TRY(pg_authority_row(w->target, &how.key, &new, f));
+    *ret = (struct switch_settled){new.here == SIDE_SOURCE, new.epoch, false};
+    if (new.there && new.open && new.epoch >= old.epoch)
+        return ERR_OK; /* it was carried out: an attempt that began since is not ended for that */
+    TRY(pg_settle(&how, &s, f));
+    *ret = (struct switch_settled){s.side == SIDE_SOURCE, s.epoch, s.opened};
+    return ERR_OK;
 }
 
 /* Both are looked at, whatever one of them says. */

@@ -1,0 +1,74 @@
+/* cutover/force.c — see force.h.
+ *
+ * Invariants
+ *  1. Nothing is forced where the rows can still be settled by: they say more than a person can know.
+ *  2. Before the side opens, this machine knows that no older epoch serves any more (store/least_epoch.h), and the journal who said so. */
+#include "cutover/force.h"
+
+#include <inttypes.h>
+
+#include "base/log.h"
+#include "cutover/attempt.h"
+#include "store/least_epoch.h"
+
+static const char *base_of(const struct switch_job *job)
+{
+    return job->stream->back ? job->stream->other->name : job->stream->name;
+}
+
+static const char *opened_side(const struct switch_job *job)
+{
+    return job->stream->back ? "source" : "target";
+}
+
+/* A server that answers and refuses us is not lost. */
+static bool is_lost(enum err err)
+{
+    return err == ERR_SOURCE_UNREACHABLE || err == ERR_TARGET_UNREACHABLE || err == ERR_SOURCE_LOST || err == ERR_TARGET_LOST || err == ERR_NO_DATABASE || err == ERR_AUTHORITY;
+}
+
+/* ERR_OK: it cannot be settled, and *ret_why. */
+static enum err check_needed(const struct switch_job *job, struct arena *a, const char **ret_why, struct fault *f)
+{
+    struct switch_report report = {0};
+    struct attempt attempt = {.report = &report};
+    struct switch_settled settled = {0};
+    struct fault why = {0};
+    enum err err = attempt_open(job, &attempt, &why);
+
+    if (err == ERR_OK)
+        err = attempt.ops->switch_settle(attempt.sw, &settled, &why);
+    attempt_close(&attempt);
+    if (err == ERR_OK)
+        return fault_todo(f, ERR_GATE, "the same command without --force", "store %s: both sides answer, and the %s serves, since epoch %" PRId64 ": there is nothing to force", base_of(job),
+                          settled.source_serves ? "source" : "target", settled.epoch);
+    if (!is_lost(err)) {
+        *f = why;
+        return err;
+    }
+    *ret_why = arena_strdup(a, why.why);
+    return ERR_OK;
+}
+
+enum err switch_force_look(const struct switch_job *job, struct arena *a, struct switch_force *ret, struct fault *f)
+{
+    AUTO(store) *store = NULL;
+
+    TRY(store_new(job->config, job->stream, job->state_dir, 0, job->stop, &store, f));
+    TRY_WITH(store->ops->force_look(store, a, &ret->view, f), f, "looking at the %s", opened_side(job));
+    if (ret->view.serves)
+        return fault_todo(f, ERR_GATE, "`leat status`", "store %s: the %s serves already, since epoch %" PRId64, base_of(job), opened_side(job), ret->view.epoch);
+    return check_needed(job, a, &ret->why, f);
+}
+
+enum err switch_force_open(const struct switch_job *job, const struct switch_force *v, const char *body, struct fault *f)
+{
+    AUTO(store) *store = NULL;
+    int64_t least = least_epoch_read(job->state_dir, base_of(job));
+
+    TRY(store_new(job->config, job->stream, job->state_dir, 0, job->stop, &store, f));
+    TRY(job->journal->ops->append(job->journal, base_of(job), EVENT_SWITCH_FORCED, body, f));
+    if (least < v->view.epoch + 1 || least == INT64_MAX)
+        TRY(least_epoch_write(job->state_dir, base_of(job), v->view.epoch + 1, f));
+    return store->ops->force_open(store, &v->view, f);
+}

@@ -1,0 +1,45 @@
+/* store/postgres/settle.h — SETTLE of spec/README.md, the one rule for whoever does not know what became of an attempt: a command that starts or got no
+ * answer, a door whose deadline passed or that starts, an engine that finds a decision nobody carried out.
+ *
+ *   The side that serves is the one with the highest epoch whose own row names it; it is gone to only after a compare-and-set of one's own on that row.
+ *   If no row names its own side, the higher one decided: what it names is opened, with its attempt. A side that failed over since the gate and says
+ *   that it serves does not count until its attempt was annulled on the other side, where a decision that it lost would be opened. */
+#ifndef LEAT_STORE_POSTGRES_SETTLE_H
+#define LEAT_STORE_POSTGRES_SETTLE_H
+
+#include "store/postgres/authority.h"
+
+struct settling {
+    struct authority_key key;
+    /* A session of that side, by which it is asked next; NULL, and why. */
+    struct pg *(*reach)(void *ctx, enum side side, struct fault *f);
+    /* Something failed in it. */
+    void (*lost)(void *ctx, enum side side);
+    void *ctx;
+    int64_t least_epoch; /* what serves is no older than this: a side that was left by --force may come back */
+};
+
+struct settle_result {
+    enum side side;  /* who serves; no attempt that was under way can be decided any more */
+    int64_t epoch;
+    bool opened;     /* a decision was found, and carried out */
+};
+
+/* ERR_OK, or why nobody can tell yet. */
+MUST_USE enum err pg_settle(const struct settling *w, struct settle_result *ret, struct fault *f);
+
+/* --- what two rows say: no I/O --- */
+
+struct side_view {
+    bool answered;
+    struct authority_row row;
+};
+enum settle_do { SETTLE_WAIT, SETTLE_TAKE, SETTLE_ARBITRATE, SETTLE_OPEN, SETTLE_UNARMED };
+/* *ret_side: the side that is taken, or that decided. *ret_why: of SETTLE_WAIT. */
+enum settle_do pg_settle_next(const struct side_view views[2], int64_t least_epoch, enum side *ret_side, const char **ret_why);
+/* Whether that side is on another timeline, or another server, than at the gate, as far as the rows know. */
+bool pg_settle_promoted(const struct side_view views[2], enum side side);
+/* Both name themselves: the one of the older epoch was left by --force, and is back. It serves no longer. */
+MUST_USE enum err pg_settle_leave(const struct settling *w, const struct side_view views[2], bool *ret_left, struct fault *f);
+
+#endif

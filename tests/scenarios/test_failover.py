@@ -1,0 +1,196 @@
+"""A side fails over to its standby in the middle of a switch: exactly one side serves then, and every write that was acknowledged is there.
+
+The switch stops itself at the step named (LEAT_HALT_AT). The side's server is ended, its standby promoted, and given its address. With a synchronous
+standby nothing is lost, whatever the step; with one that nothing waits for (--no-failover: somebody said there would be no failover) the promoted one may
+not know of a decision: then the other side's attempt is the arbiter.
+"""
+import os
+import signal
+import subprocess
+
+import pytest
+
+from clients import Clients
+from test_switch import Pair
+from test_switch_faults import stopped
+from test_switch_traps import write_through
+from wait import wait_for
+
+ROW = "select epoch, side, open from leat.authority"
+
+
+class Failing:
+    """A pair whose one side has a standby; the switch is stopped at a step."""
+
+    def __init__(self, server, migration, side, synchronous=True, pause="1s"):
+        self.pair = Pair(server, migration, 15, 15, extra=f"gates:\n  rehearsals: 0\n  pause: {pause}\n", doors=1)
+        self.name = side
+        self.primary = self.pair.side(side)
+        self.pair.start()
+        self.pair.leat.run("rehearse", "--yes", check=False)   # arms; its pause is not asked about here
+        self.standby = self.primary.basebackup("standby")
+        wait_for(lambda: self.primary.one("select count(*) from pg_stat_replication where application_name = 'standby' and state = 'streaming'") == 1, 30, "the standby to stream")
+        if synchronous:
+            self.primary.configure(synchronous_standby_names="standby")
+            wait_for(lambda: self.primary.one("select sync_state from pg_stat_replication where application_name = 'standby'") == "sync", 30, "it to be synchronous")
+        self.pair.ready()
+        self.pair.leat.wait_status(lambda s: all(g["ok"] for g in s["gates"]), 60, "all gates to be open")
+
+    def switch(self, step, *options):
+        self.process = subprocess.Popen(self.pair.leat.command("cutover", "--yes", *options), cwd=self.pair.leat.folder, env={**self.pair.leat.env, "LEAT_HALT_AT": step},
+                                        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.await_halt(step)
+
+    def await_halt(self, step):
+        wait_for(lambda: self.process.poll() is not None or stopped(self.process.pid), 60, f"the switch to come to {step}", show=self.pair.leat.logs)
+        assert self.process.poll() is None, self.process.communicate()
+
+    def fail_over(self):
+        self.primary.kill9()
+        self.standby.promote()
+        self.standby.stop()
+        self.standby.configure(port=self.primary.port, synchronous_standby_names="")
+        self.standby.port = self.primary.port
+        self.standby.start()
+        if self.name == "source":
+            self.pair.old = self.standby
+        else:
+            self.pair.new = self.standby
+
+    def go_on(self):
+        """The switch, to its end; it stops again where it comes by there again."""
+        def ended():
+            if self.process.poll() is None and stopped(self.process.pid):
+                os.kill(self.process.pid, signal.SIGCONT)
+            return self.process.poll() is not None
+        wait_for(ended, 120, "the switch to end", show=self.pair.leat.logs)
+        return self.process.communicate()[0]
+
+    def rows(self):
+        return [s.sql(ROW, db="shop")[0] for s in (self.pair.old, self.pair.new)]
+
+    def one_serves(self, expected):
+        wait_for(lambda: self.pair.serving() == [expected], 60, f"the {expected} alone to serve", show=lambda: f"{self.rows()}\n{self.pair.leat.logs()}")
+
+
+def go_on_through_the_door(failing, clients, expected):
+    """They do, and what they were told is there, exactly."""
+    failing.one_serves(expected)
+    before = clients.total()
+    wait_for(lambda: clients.total() > before + 20, 60, "clients to go on", show=failing.pair.leat.logs)
+
+
+def exact(failing, clients, expected):
+    assert not clients.errors, clients.errors
+    with failing.pair.side(expected).conn("shop") as conn:
+        assert clients.check(conn) == []
+
+
+def try_step(server, migration, side, step, expected, killed=False):
+    failing = Failing(server, migration, side)
+    with Clients(failing.pair.door_dsns(), count=2, pause=0.005, doors_die=True) as clients:
+        wait_for(lambda: clients.total() > 20, 60, "clients to begin")
+        failing.switch(step)
+        if killed:
+            failing.process.kill()
+        failing.fail_over()
+        if not killed:
+            failing.go_on()
+        go_on_through_the_door(failing, clients, expected)
+    exact(failing, clients, expected)
+    return failing
+
+
+@pytest.mark.limit(240)
+def test_before_the_decision_the_promoted_source_serves_on(server, migration):
+    """The lock died with its server; the promoted one says "old", and that counts once the target's attempt is taken."""
+    failing = try_step(server, migration, "source", "decide", "source")
+    old, new = (s.sql("select attempt, source_server, leat.server() from leat.authority", db="shop")[0] for s in (failing.pair.old, failing.pair.new))
+    assert old[1] == old[2] == new[1], "the timeline it serves by stands in both rows"
+
+
+@pytest.mark.limit(240)
+def test_decided_and_the_switch_gone_the_door_opens_by_the_promoted_row(server, migration):
+    try_step(server, migration, "source", "open", "target", killed=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("side,step,expected,killed", [
+    ("source", "gate", "source", False), ("source", "hold", "source", False), ("source", "lock", "source", True), ("source", "drain", "source", False),
+    ("source", "decide", "source", True), ("source", "open", "target", False), ("source", "release", "target", False), ("source", "release", "target", True),
+    ("target", "drain", "source", False), ("target", "decide", "source", True), ("target", "open", "target", False), ("target", "open", "target", True), ("target", "release", "target", False)])
+@pytest.mark.limit(240)
+def test_failover_at_every_step(server, migration, side, step, expected, killed):
+    try_step(server, migration, side, step, expected, killed)
+
+
+@pytest.mark.parametrize("killed", [pytest.param(True, marks=pytest.mark.slow), False])
+@pytest.mark.limit(240)
+def test_a_decision_the_standby_never_had_is_annulled(server, migration, killed):
+    """Consent was given, and the standby is promoted without the decision: the new side's attempt is taken first, and no stale opening comes through."""
+    failing = Failing(server, migration, "source", synchronous=False)
+    failing.standby.configure(primary_conninfo="host=/nowhere")   # from here on it receives nothing
+    wait_for(lambda: failing.primary.one("select count(*) from pg_stat_replication where application_name = 'standby'") == 0, 30, "the standby to fall behind")
+    failing.switch("open", "--no-failover")
+    assert failing.primary.sql(ROW, db="shop") == [(1, "target", False)]
+    if killed:
+        failing.process.kill()
+    failing.fail_over()
+    assert failing.pair.old.sql(ROW, db="shop") == [(0, "source", True)], "it does not know of the decision"
+    wait_for(lambda: write_through(failing.pair.door_dsns()[0]), 60, "the door to let its clients go on", show=failing.pair.leat.logs)
+    if not killed:
+        failing.go_on()   # its COMMIT of the opening is on its way
+    failing.one_serves("source")
+    assert failing.rows() == [(0, "source", True), (0, "source", False)]
+    assert write_through(failing.pair.door_dsns()[0])
+
+
+# ---- a side is lost for good -------------------------------------------------------------------------------------
+
+def lose(pair, side):
+    pair.side(side).kill9()
+
+
+def forced_event(pair):
+    return [e["body"] for e in pair.leat.run("events").events if e.get("kind") == "switch.forced"]
+
+
+@pytest.mark.limit(300)
+def test_the_source_lost_for_good_and_back(server, migration):
+    """--force opens the target; the source comes back with what had not reached it: fenced out, forwarded to by nobody, and mended by verify and repair."""
+    pair = Pair(server, migration, 15, 15, extra="gates:\n  rehearsals: 0\n  pause: 5s\n", doors=1)
+    pair.start()
+    pair.leat.run("rehearse", "--yes", check=False)
+    pair.ready()
+    refused = pair.leat.run("cutover", "--force", "--yes", check=3).json["error"]
+    assert "nothing to force" in refused["why"], refused
+    os.kill(pair.leat_pid("shop"), signal.SIGSTOP)   # from here on nothing reaches the target
+    pair.old.sql("insert into entry values (9, 1, 1, 0)", db="shop")   # acknowledged, and at risk
+    lose(pair, "source")
+    os.kill(pair.leat_pid("shop"), signal.SIGCONT)
+    asked = pair.leat.run("cutover", "--force", check=3).json["error"]
+    assert asked["code"] == "consent" and "at risk" in asked["why"] and "whether it handed over" in asked["why"], asked
+    assert pair.new.sql(ROW, db="shop") == [(0, "source", False)]
+    answer = pair.leat.run("cutover", "--force", "--yes").json
+    assert answer["forced"] and answer["authority"] == "target" and answer["epoch"] == 1 and answer["applied"] and answer["heard_us"] > 0, answer
+    assert [(b["authority"], b["epoch"]) for b in forced_event(pair)] == [("target", 1)]
+    wait_for(lambda: write_through(pair.door_dsns()[0]), 60, "the door to go to the target", show=pair.leat.logs)
+    pair.new.sql("insert into entry values (8, 1, 1, 0)", db="shop")
+    pair.old.start()
+    wait_for(lambda: pair.old.sql(ROW, db="shop") == [(1, "target", False)], 60, "the source to be fenced out", show=pair.leat.logs)
+    assert pair.serving() == ["target"]
+    stopped_by = pair.leat.wait_status(lambda s: (s["stores"][0]["fault"] or {}).get("code") == "left-behind", 60, "the stream to stop")["stores"][0]["fault"]
+    assert "--arm-again" in stopped_by["todo"], stopped_by
+    assert pair.new.one("select count(*) from entry where client = 9", db="shop") == 0, "it is brought nowhere"
+    pair.leat.run("resume", "shop", "--arm-again", "--yes")
+    pair.ready()
+    assert pair.new.one("select count(*) from entry where client = 9", db="shop") == 0
+    back = pair.leat.run("rollback", "--yes", check=False)
+    assert back.status != 0 and "ledger" in back.json["error"]["why"], back.json
+    pair.leat.run("verify", check=2)
+    pair.leat.run("repair", check=2)
+    pair.leat.run("repair", "--apply", check=False)
+    pair.leat.run("verify")
+    assert pair.old.one("select count(*) from entry where client = 9", db="shop") == 0 and pair.old.one("select count(*) from entry where client = 8", db="shop") == 1
+    assert pair.leat.run("rollback", "--yes").json["authority"] == "source"
+    assert pair.serving() == ["source"]
