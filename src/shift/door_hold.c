@@ -2,7 +2,7 @@
  *
  * Counting: a session that is being connected or lives, and is to be held, is in exactly one of unheld (AWAITED, INSPECTING, EXCUSED)
  * and held (HELD and all after it). Whoever waits to be let in counts for neither: it has no session on any server. */
-#include "shift/door_internal.h"
+#include "shift/door_reads.h"
 
 #include <string.h>
 
@@ -426,6 +426,10 @@ static void list_backends(const struct worker *w, enum side side, json_t *to)
     for (const struct session *s = w->sessions; s != NULL; s = s->next) {
         add_backend(s->server, side, to);
         add_backend(s->other, side, to);
+        if (s->reads != NULL) {
+            add_backend(s->reads->twin, side, to);
+            add_backend(s->reads->home, side, to);
+        }
     }
     for (const struct backend *b = w->old; b != NULL; b = b->next)
         add_backend(b, side, to);
