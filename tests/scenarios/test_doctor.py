@@ -161,7 +161,7 @@ def test_what_newer_servers_lack_is_named_before_the_publication_exists(server, 
 
 
 @pytest.mark.trap("P11", "P22", "P27")
-@pytest.mark.parametrize("majors", [(10, 13), (13, 15), (15, 17), (17, 18)])
+@pytest.mark.parametrize("majors", [(10, 13), pytest.param((13, 15), marks=pytest.mark.slow), pytest.param((15, 17), marks=pytest.mark.slow), (17, 18)])
 def test_a_plain_role_is_told_every_right_it_lacks_and_the_statements_give_them(server, migration, majors):
     """P11, P22, P27: a role that has only LOGIN and REPLICATION, as on a managed service."""
     old, new = server(majors[0], "old"), server(majors[1], "new")

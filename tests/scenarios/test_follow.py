@@ -24,7 +24,7 @@ def test_copies_and_follows_under_load(server, migration, source, target):
 
 @pytest.mark.trap("P1", "P33")
 @pytest.mark.limit(300)
-@pytest.mark.parametrize("source,target", [(13, 17), (15, 15)])
+@pytest.mark.parametrize("source,target", [(13, 17), pytest.param(15, 15, marks=pytest.mark.slow)])
 def test_engine_killed_at_any_instant(server, migration, source, target):
     # PostgreSQL 13 itself cannot always decode a TRUNCATE again after a restart ("could not map filenode"): see docs/traps.md
     with Scene(server, migration, source, target, seed=7, scale=20, truncate=0 if source < 14 else 0.001) as scene:

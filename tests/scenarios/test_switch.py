@@ -85,7 +85,7 @@ class Pair:
         return found
 
 
-@pytest.mark.parametrize("source,target", [(13, 17), (15, 15)])
+@pytest.mark.parametrize("source,target", [(13, 17), pytest.param(15, 15, marks=pytest.mark.slow)])
 @pytest.mark.limit(240)
 def test_there_and_back_under_load(server, migration, source, target):
     pair = Pair(server, migration, source, target)
@@ -115,7 +115,7 @@ def test_there_and_back_under_load(server, migration, source, target):
         assert clients.check(conn) == []
 
 
-@pytest.mark.parametrize("source,target,doors", [(13, 17, 1), (15, 15, 2)])
+@pytest.mark.parametrize("source,target,doors", [pytest.param(13, 17, 1, marks=pytest.mark.slow), (15, 15, 2)])
 @pytest.mark.limit(240)
 def test_through_doors(server, migration, source, target, doors):
     """No client sees an error, whatever side it writes on; and a session is the same after each move."""

@@ -28,7 +28,7 @@ def events(scene):
     return [e["kind"] for e in scene.leat.run("events").events if "kind" in e]
 
 
-@pytest.mark.parametrize("source,target", [(13, 17), (15, 15)])
+@pytest.mark.parametrize("source,target", [(13, 17), pytest.param(15, 15, marks=pytest.mark.slow)])
 def test_stream_goes_on_while_the_target_is_away(server, migration, source, target):
     with Scene(server, migration, source, target, seed=11, truncate=0 if source < 14 else 0.001) as scene:
         scene.start()
