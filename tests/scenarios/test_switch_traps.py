@@ -124,6 +124,8 @@ def test_a_fence_made_while_the_authority_goes(server, migration):
         process = subprocess.Popen(pair.leat.command("rehearse", "--yes"), cwd=pair.leat.folder, env=pair.leat.env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         wait_for(lambda: pair.new.sql(fence, db="shop"), 60, "the target's fence", show=pair.leat.logs)   # the source's comes next
         wait_for(lambda: pair.old.sql("select 1 from pg_stat_activity where application_name = 'leat: fence' and query ~ 'CREATE TRIGGER'", db="shop"), 30, "the source's to wait")
+        attempt = pair.old.one("select attempt from leat.authority", db="shop")
+        pair.new.sql("update leat.authority set attempt = %s", (attempt,), db="shop")   # as the gate does
         assert pair.old.one("select leat.decide(migration, store, epoch, attempt) from leat.authority", db="shop") is True
         conn.rollback()
     wait_for(lambda: pair.old.sql(fence, db="shop"), 60, "the source's fence", show=pair.leat.logs)
