@@ -6,13 +6,14 @@ import resource
 import shutil
 import socket
 import statistics
-import struct
 import subprocess
 import sys
 import tempfile
 import time
 
 from door import Door
+from processes import cpu_seconds
+from rawpg import Raw
 from servers import Server, _free_port, bin_dir, popen_mortal
 from wait import wait_for
 
@@ -22,12 +23,6 @@ FEW, MANY = 8, int(os.environ.get("MANY", "1000"))
 IDLE = int(os.environ.get("IDLE", "10000"))
 SPARE = 3 << 30   # memory that idle sessions leave to the machine: each is a server process
 MODES = ("simple", "extended", "prepared")
-HERTZ = os.sysconf("SC_CLK_TCK")
-
-
-def cpu_seconds(pid):
-    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / HERTZ
 
 
 def memory(pid):
@@ -79,25 +74,12 @@ def measure(port, pid, mode, clients):
     return {"tps": round(tps), "p50": p50, "p99": p99, "p99/p50": round(p99 / p50, 2), "cpu_us": round((cpu_seconds(pid) - before) * 1e6 / count, 1) if pid else None}
 
 
-def startup(port, user="postgres", database="bench"):
-    """A session up to ReadyForQuery, as a bare socket: 10,000 of them are to fit beside what is measured."""
-    s = socket.create_connection(("127.0.0.1", port), 30)
-    body = struct.pack("!I", 196608) + f"user\0{user}\0database\0{database}\0\0".encode()
-    s.sendall(struct.pack("!I", len(body) + 4) + body)
-    got = b""
-    while not got.endswith(b"Z\0\0\0\5I"):
-        part = s.recv(4096)
-        assert part, got
-        got += part
-    return s
-
-
 def idle(port, pid):
     """Bytes per idle session, and of all; as many as the machine has memory for."""
     resource.setrlimit(resource.RLIMIT_NOFILE, (IDLE + 1000, max(IDLE + 1000, resource.getrlimit(resource.RLIMIT_NOFILE)[1])))
     sessions, before, began = [], memory(pid), time.monotonic()
     while len(sessions) < IDLE and (len(sessions) % 100 or available() > SPARE):
-        sessions.append(startup(port))
+        sessions.append(Raw(port, db="bench"))
     took, after = time.monotonic() - began, memory(pid)
     for s in sessions:
         s.close()

@@ -76,3 +76,13 @@ const char *world_time_text(int64_t wall_us, char text[WORLD_TIME_SIZE])
     snprintf(text, WORLD_TIME_SIZE, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, (int)(wall_us / 1000 % 1000));
     return text;
 }
+
+const char *world_time_words(int64_t wall_us, char text[WORLD_TIME_SIZE])
+{
+    time_t seconds = (time_t)(wall_us / 1000000);
+    struct tm tm = {0};
+
+    gmtime_r(&seconds, &tm);
+    strftime(text, WORLD_TIME_SIZE, "%Y-%m-%d %H:%M:%S UTC", &tm);
+    return text;
+}

@@ -18,6 +18,8 @@ int64_t world_wall_us(void);
 /* Of the wall clock, "2026-01-31T12:00:00.000Z". */
 #define WORLD_TIME_SIZE 80
 const char *world_time_text(int64_t wall_us, char text[WORLD_TIME_SIZE]);
+/* The same within a sentence: "2026-01-31 12:00:00 UTC". */
+const char *world_time_words(int64_t wall_us, char text[WORLD_TIME_SIZE]);
 void world_random(void *p, size_t size);
 void world_sleep_us(int64_t us);
 

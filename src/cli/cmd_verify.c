@@ -75,9 +75,7 @@ static void tell_store(const char *store, const json_t *report)
 
 static const char *store_name(const struct cli *c, const char *stream)
 {
-    const struct config_store *s = config_stream_find(c->config, stream);
-
-    return s->back ? s->other->name : s->name;
+    return config_stream_base(config_stream_find(c->config, stream));
 }
 
 static enum err tell(struct verifying *v, bool *ret_clean, struct fault *f)

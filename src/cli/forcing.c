@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/world.h"
 #include "cutover/force.h"
@@ -24,16 +23,6 @@ struct forcing {
     char heard_at[32]; /* the lost side's position then */
 };
 
-static const char *when_text(int64_t at_us, char text[40])
-{
-    time_t seconds = (time_t)(at_us / 1000000);
-    struct tm tm = {0};
-
-    gmtime_r(&seconds, &tm);
-    strftime(text, 40, "%Y-%m-%d %H:%M:%S UTC", &tm);
-    return text;
-}
-
 static void take_heard(struct forcing *g)
 {
     bool alive;
@@ -49,8 +38,8 @@ static void take_heard(struct forcing *g)
 
 static void add_window(const struct forcing *g, struct buf *out)
 {
-    char then[40];
-    char now[40];
+    char then[WORLD_TIME_SIZE];
+    char now[WORLD_TIME_SIZE];
 
     if (g->look.view.applied == NULL)
         buf_addf(out, "nothing is known of how far the %s holds what the %s committed", g->opened, g->lost);
@@ -58,13 +47,13 @@ static void add_window(const struct forcing *g, struct buf *out)
         buf_addf(out, "the %s holds all the %s committed up to %s, and nothing beyond", g->opened, g->lost,
                  g->look.view.applied);
     if (g->heard_us == 0)
-        buf_addf(out, "; the %s was never heard of here. Now is %s", g->lost, when_text(world_wall_us(), now));
+        buf_addf(out, "; the %s was never heard of here. Now is %s", g->lost, world_time_words(world_wall_us(), now));
     else
         buf_addf(out,
                  "; the %s was last heard of at %s, when it stood at %s and the %s was %.3f s behind it. What clients "
                  "were told is committed on the %s from %.3f s before then to now (%s) is at risk",
-                 g->lost, when_text(g->heard_us, then), g->heard_at, g->opened, (double)g->behind_us / 1e6, g->lost,
-                 (double)g->behind_us / 1e6, when_text(world_wall_us(), now));
+                 g->lost, world_time_words(g->heard_us, then), g->heard_at, g->opened, (double)g->behind_us / 1e6,
+                 g->lost, (double)g->behind_us / 1e6, world_time_words(world_wall_us(), now));
 }
 
 static void describe(const struct forcing *g, struct buf *out)
@@ -96,7 +85,7 @@ enum err forcing_store(const struct cli *c, const struct switch_job *job, json_t
     bool back = job->stream->back;
     struct forcing g = {.cli = c,
                         .job = job,
-                        .store = back ? job->stream->other->name : job->stream->name,
+                        .store = config_stream_base(job->stream),
                         .opened = back ? "source" : "target",
                         .lost = back ? "target" : "source"};
     AUTO(arena) *a = arena_new(4096);

@@ -101,6 +101,11 @@ AUTO_DEFINE(config)
 const struct config_store *config_store_find(const struct config *c, const char *name); /* NULL: none */
 /* The same, and "NAME+back": the way back of a store, whose source is its target. */
 const struct config_store *config_stream_find(const struct config *c, const char *name);
+/* Of a stream, either way: the store it is of, by its name. */
+static inline const char *config_stream_base(const struct config_store *s)
+{
+    return s->back ? s->other->name : s->name;
+}
 const struct config_value *config_value(const struct config *c, const char *path); /* NULL: not given, and no default */
 /* The DSN without its passwords, for output; also of a DSN that is not well-formed. In the arena. */
 const char *config_dsn_public(struct arena *a, const char *dsn);

@@ -56,7 +56,7 @@ enum err attempt_open(const struct switch_job *job, struct attempt *a, struct fa
     const struct config_store *c = job->stream;
 
     a->job = job;
-    a->base = c->back ? c->other->name : c->name;
+    a->base = config_stream_base(c);
     a->old_side = c->back ? "target" : "source";
     a->new_side = c->back ? "source" : "target";
     a->deadline_us =

@@ -12,11 +12,6 @@
 #include "cutover/deny.h"
 #include "store/least_epoch.h"
 
-static const char *base_of(const struct switch_job *job)
-{
-    return job->stream->back ? job->stream->other->name : job->stream->name;
-}
-
 static const char *opened_side(const struct switch_job *job)
 {
     return job->stream->back ? "source" : "target";
@@ -41,8 +36,10 @@ static enum err check_needed(const struct switch_job *job, struct arena *a, cons
         err = attempt.ops->switch_settle(attempt.sw, &settled, &why);
     attempt_close(&attempt);
     if (err == ERR_OK)
-        return fault_todo(f, ERR_GATE, "the same command without --force", "store %s: both sides answer, and the %s serves, since epoch %" PRId64 ": there is nothing to force", base_of(job),
-                          settled.source_serves ? "source" : "target", settled.epoch);
+        return fault_todo(f, ERR_GATE, "the same command without --force",
+                          "store %s: both sides answer, and the %s serves, since epoch %" PRId64
+                          ": there is nothing to force",
+                          config_stream_base(job->stream), settled.source_serves ? "source" : "target", settled.epoch);
     if (!is_lost(err)) {
         *f = why;
         return err;
@@ -58,7 +55,8 @@ enum err switch_force_look(const struct switch_job *job, struct arena *a, struct
     TRY(store_new(job->config, job->stream, job->state_dir, 0, job->stop, &store, f));
     TRY_WITH(store->ops->force_look(store, a, &ret->view, f), f, "looking at the %s", opened_side(job));
     if (ret->view.serves)
-        return fault_todo(f, ERR_GATE, "`leat status`", "store %s: the %s serves already, since epoch %" PRId64, base_of(job), opened_side(job), ret->view.epoch);
+        return fault_todo(f, ERR_GATE, "`leat status`", "store %s: the %s serves already, since epoch %" PRId64,
+                          config_stream_base(job->stream), opened_side(job), ret->view.epoch);
     return check_needed(job, a, &ret->why, f);
 }
 
@@ -69,18 +67,18 @@ static void let_in(const struct switch_job *job, struct store *store)
     bool was;
 
     if (deny_give_back(store, job->journal, &was, &why) != ERR_OK)
-        log_fault(LOG_WARN, base_of(job), &why);
+        log_fault(LOG_WARN, config_stream_base(job->stream), &why);
 }
 
 enum err switch_force_open(const struct switch_job *job, const struct switch_force *v, const char *body, struct fault *f)
 {
     AUTO(store) *store = NULL;
-    int64_t least = least_epoch_read(job->state_dir, base_of(job));
+    int64_t least = least_epoch_read(job->state_dir, config_stream_base(job->stream));
 
     TRY(store_new(job->config, job->stream, job->state_dir, 0, job->stop, &store, f));
-    TRY(job->journal->ops->append(job->journal, base_of(job), EVENT_SWITCH_FORCED, body, f));
+    TRY(job->journal->ops->append(job->journal, config_stream_base(job->stream), EVENT_SWITCH_FORCED, body, f));
     if (least < v->view.epoch + 1 || least == INT64_MAX)
-        TRY(least_epoch_write(job->state_dir, base_of(job), v->view.epoch + 1, f));
+        TRY(least_epoch_write(job->state_dir, config_stream_base(job->stream), v->view.epoch + 1, f));
     let_in(job, store);
     return store->ops->force_open(store, &v->view, f);
 }

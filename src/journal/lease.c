@@ -64,20 +64,10 @@ static int64_t silence_us(const struct lease *lease, const struct holder *self)
     return us > 0 ? us : 0;
 }
 
-static const char *when_text(int64_t at_us, char *buf, size_t size)
-{
-    time_t seconds = (time_t)(at_us / 1000000);
-    struct tm tm = {0};
-
-    gmtime_r(&seconds, &tm);
-    strftime(buf, size, "%Y-%m-%d %H:%M:%S UTC", &tm);
-    return buf;
-}
-
 static enum err lease_held(const struct lease *lease, enum holder_state state, int64_t silence, struct fault *f)
 {
     int64_t left_s = (lease->ttl_us - silence) / 1000000 + 1;
-    char since[64];
+    char since[WORLD_TIME_SIZE];
     char todo[512] = "let it work (`leat status`), or stop it with `leat stop`";
 
     if (state == HOLDER_UNKNOWN)
@@ -85,7 +75,7 @@ static enum err lease_held(const struct lease *lease, enum holder_state state, i
                  lease->holder.host, left_s);
     return fault_todo(f, ERR_LEASE_HELD, todo,
                       "process %" PRId64 " on %s works on it since %s, and was heard of %" PRId64 ".%" PRId64 " s ago",
-                      lease->holder.pid, lease->holder.host, when_text(lease->taken_at_us, since, sizeof since),
+                      lease->holder.pid, lease->holder.host, world_time_words(lease->taken_at_us, since),
                       silence / 1000000, silence / 100000 % 10);
 }
 
@@ -142,14 +132,14 @@ enum err lease_take(struct db *db, const char *name, int64_t ttl_us, int64_t *re
 
 static enum err lease_find_own(struct db *db, const char *name, int64_t token, struct lease *ret, struct fault *f)
 {
-    char since[64];
+    char since[WORLD_TIME_SIZE];
 
     TRY(lease_find(db, name, ret, f));
     if (ret->token == token && token > 0)
         return ERR_OK;
     return fault_set(f, ERR_FENCED_OUT, "process %" PRId64 " on %s took %s at %s: token %" PRId64 ", ours is %" PRId64,
-                     ret->holder.pid, ret->holder.host, name, when_text(ret->taken_at_us, since, sizeof since),
-                     ret->token, token);
+                     ret->holder.pid, ret->holder.host, name, world_time_words(ret->taken_at_us, since), ret->token,
+                     token);
 }
 
 enum err lease_renew(struct db *db, const char *name, int64_t token, struct fault *f)

@@ -103,19 +103,13 @@ static void set_trouble(struct fresh *f, const char *text)
 
 static void hang_up(struct fresh *f)
 {
-    for (int i = 0; i < 2; i++)
-        if (f->pg[i] != NULL)
-            pg_free(TAKE(f->pg[i]));
+    door_hang_up(f->pg, SIDE_SOURCE);
+    door_hang_up(f->pg, SIDE_TARGET);
 }
 
 static enum err reach(struct fresh *f, enum side side, struct fault *why)
 {
-    if (f->pg[side] != NULL && PQstatus(f->pg[side]->conn) == CONNECTION_OK)
-        return ERR_OK;
-    if (f->pg[side] != NULL)
-        pg_free(TAKE(f->pg[side]));
-    TRY(pg_connect(f->door->sides[side].dsn, side, "door reads", &f->pg[side], why));
-    return pg_exec(f->pg[side], "SET statement_timeout = '3s'; SET synchronous_commit = on", NULL, why);
+    return door_reach(f->door, f->pg, side, "door reads", why);
 }
 
 static uint64_t digest(uint64_t seed, const PGresult *r)

@@ -374,6 +374,8 @@ void session_leave(struct session *s);
 void session_end(struct session *s);
 void session_free(struct session *s);
 void session_say(struct session *s, const struct buf *b);
+/* What the server it has now reports otherwise than the one before did; then what it said meanwhile. */
+void session_tell_changes(struct session *s);
 const char *session_peer(const struct session *s, char text[64]);
 
 /* What its conn has kept, and behind it one more read, in worker->in. Returns how much; -1: the other end is gone. */
@@ -480,7 +482,9 @@ bool reads_client(struct session *s, char *p, size_t n);
 bool reads_server(struct session *s, char *p, size_t n);
 /* Whether what goes to the client is kept: it may be sent again elsewhere. */
 bool reads_hold(struct session *s, const char *p, size_t n);
-void reads_ready(struct session *s); /* the server said ReadyForQuery */
+void reads_answered(struct session *s); /* the server said ReadyForQuery, and the client will hear it: whoever has the
+                                           answer finds it counted */
+void reads_ready(struct session *s);    /* the same, when it is on its way */
 /* TLS has read more of its other connection than was asked for. */
 void reads_pending(struct session *s);
 void reads_lost(struct session *s, struct backend *b);
@@ -532,6 +536,11 @@ void door_cancel_elsewhere(struct door *door, uint32_t pid, uint32_t key);
 
 /* --- door_settle.c --- */
 struct authority;
+/* A session of a door's own with that side, of a pair that one thread has: the one there is, or a new one. It answers
+ * within seconds, or not at all; its commits are durable before they are believed. */
+MUST_USE enum err door_reach(const struct door *door, struct pg *pg[2], enum side side, const char *purpose,
+                             struct fault *f);
+void door_hang_up(struct pg *pg[2], enum side side);
 struct authority *authority_new(struct door *door);
 void authority_free(struct authority *a);
 enum settled { SETTLED_NOT, SETTLED_SOURCE, SETTLED_TARGET };

@@ -359,23 +359,6 @@ void move_rebuild(struct session *s)
 
 /* --- the swap --- */
 
-/* What the new server reports otherwise than the old one did; then what it said meanwhile. */
-static void tell_changes(struct session *s)
-{
-    AUTO_BUF b = {0};
-    size_t at = 0;
-    const char *name;
-    const char *value;
-
-    while (params_next(&s->server->params, &at, &name, &value))
-        if (params_set(&s->told, name, value))
-            pgwire_parameter(&b, name, value);
-    buf_fini(&s->server->params);
-    buf_add(&b, buf_cstr(&s->server->heard), s->server->heard.len);
-    buf_fini(&s->server->heard);
-    session_say(s, &b);
-}
-
 /* Away from where its client came to: from now on its messages are renumbered. */
 static void renumber_from_now(struct session *s)
 {
@@ -402,7 +385,7 @@ static void swap(struct session *s)
     s->server_lost = false;
     renumber_from_now(s);
     atomic_fetch_add(&c->moved, 1);
-    tell_changes(s);
+    session_tell_changes(s);
     if (s->stage == SESSION_LIVE)
         hold_over(s);
     if (s->stage == SESSION_LIVE && s->server->conn.kept.len > 0)

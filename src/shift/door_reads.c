@@ -162,22 +162,6 @@ static bool send_home(struct session *s, const char *p, size_t n, const struct b
 
 /* --- there and back --- */
 
-static void tell_changes(struct session *s)
-{
-    AUTO_BUF b = {0};
-    size_t at = 0;
-    const char *name;
-    const char *value;
-
-    while (params_next(&s->server->params, &at, &name, &value))
-        if (params_set(&s->told, name, value))
-            pgwire_parameter(&b, name, value);
-    buf_fini(&s->server->params);
-    buf_add(&b, buf_cstr(&s->server->heard), s->server->heard.len);
-    buf_fini(&s->server->heard);
-    session_say(s, &b);
-}
-
 /* Only the pointers: whatever state the twin is in. Gives it, for it is the caller's to keep or end. */
 struct backend *reads_come_back(struct session *s)
 {
@@ -205,7 +189,7 @@ bool reads_hear_home(struct session *s)
         return false;
     }
     if (s->server->params.len > 0 || s->server->heard.len > 0)
-        tell_changes(s);
+        session_tell_changes(s);
     return s->stage == SESSION_LIVE;
 }
 

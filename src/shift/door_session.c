@@ -131,6 +131,22 @@ void session_say(struct session *s, const struct buf *b)
     conn_watch(&s->client, s->worker->epoll_fd);
 }
 
+void session_tell_changes(struct session *s)
+{
+    AUTO_BUF b = {0};
+    size_t at = 0;
+    const char *name;
+    const char *value;
+
+    while (params_next(&s->server->params, &at, &name, &value))
+        if (params_set(&s->told, name, value))
+            pgwire_parameter(&b, name, value);
+    buf_fini(&s->server->params);
+    buf_add(&b, buf_cstr(&s->server->heard), s->server->heard.len);
+    buf_fini(&s->server->heard);
+    session_say(s, &b);
+}
+
 void session_refuse(struct session *s, const char *sqlstate, const char *message, const char *hint)
 {
     AUTO_BUF b = {0};

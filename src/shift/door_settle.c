@@ -36,21 +36,25 @@ void authority_free(struct authority *a)
     free(a);
 }
 
-static void hang_up(struct authority *a, enum side side)
+void door_hang_up(struct pg *pg[2], enum side side)
 {
-    if (a->pg[side] != NULL)
-        pg_free(TAKE(a->pg[side]));
+    if (pg[side] != NULL)
+        pg_free(TAKE(pg[side]));
 }
 
-/* A session that answers within seconds, or none. Commits are durable before they are believed. */
+enum err door_reach(const struct door *door, struct pg *pg[2], enum side side, const char *purpose, struct fault *f)
+{
+    if (pg[side] != NULL && PQstatus(pg[side]->conn) == CONNECTION_OK)
+        return ERR_OK;
+    door_hang_up(pg, side);
+    TRY(pg_connect(door->sides[side].dsn, side, purpose, &pg[side], f));
+    TRY(pg_query_within(pg[side], ANSWER_MS, "SET statement_timeout = '3s'", 0, NULL, NULL, f));
+    return pg_query_within(pg[side], ANSWER_MS, "SET synchronous_commit = on", 0, NULL, NULL, f);
+}
+
 static enum err reach(struct authority *a, enum side side, struct fault *f)
 {
-    if (a->pg[side] != NULL && PQstatus(a->pg[side]->conn) == CONNECTION_OK)
-        return ERR_OK;
-    hang_up(a, side);
-    TRY(pg_connect(a->door->sides[side].dsn, side, "door", &a->pg[side], f));
-    TRY(pg_query_within(a->pg[side], ANSWER_MS, "SET statement_timeout = '3s'", 0, NULL, NULL, f));
-    return pg_query_within(a->pg[side], ANSWER_MS, "SET synchronous_commit = on", 0, NULL, NULL, f);
+    return door_reach(a->door, a->pg, side, "door", f);
 }
 
 static struct pg *reach_side(void *ctx, enum side side, struct fault *f)
@@ -62,7 +66,7 @@ static struct pg *reach_side(void *ctx, enum side side, struct fault *f)
 
 static void lose_side(void *ctx, enum side side)
 {
-    hang_up(ctx, side);
+    door_hang_up(((struct authority *)ctx)->pg, side);
 }
 
 static struct authority_key key_of(const struct authority *a)
@@ -79,7 +83,7 @@ static struct side_view read_side(struct authority *a, enum side side, struct fa
         return v;
     v.answered = pg_authority_row(a->pg[side], &k, &v.row, f) == ERR_OK;
     if (!v.answered)
-        hang_up(a, side);
+        door_hang_up(a->pg, side);
     return v;
 }
 

@@ -33,7 +33,7 @@ struct store {
 /* The store's own name, whichever way the stream goes: that of a way back is "NAME+back". */
 static inline const char *store_base(const struct store *s)
 {
-    return s->store->back ? s->store->other->name : s->name;
+    return config_stream_base(s->store);
 }
 
 /* Told while something long waits: "waits for the transaction of pid 4711 (pgbench), open for 42 s". "" = no longer. */

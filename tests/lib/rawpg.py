@@ -57,13 +57,16 @@ def columns(body):
     return values
 
 
+def startup_packet(**words):
+    body = struct.pack("!I", 196608) + b"".join(f"{k}\0{v}\0".encode() for k, v in words.items()) + b"\0"
+    return struct.pack("!I", len(body) + 4) + body
+
+
 class Raw:
     def __init__(self, port, user="postgres", db="postgres", host="127.0.0.1", login=None, **startup):
         self.sock = socket.create_connection((host, port), timeout=20)
         self.data = b""
-        words = {"user": user, "database": db, **startup}
-        body = struct.pack("!I", 196608) + b"".join(f"{k}\0{v}\0".encode() for k, v in words.items()) + b"\0"
-        self.sock.sendall(struct.pack("!I", len(body) + 4) + body)
+        self.sock.sendall(startup_packet(user=user, database=db, **startup))
         if login is not None:
             self._log_in(login)
         self.ready()

@@ -14,7 +14,7 @@ import psycopg2
 import pytest
 
 from door import Control, Door, decide, make_authority, switch
-from rawpg import Raw, Refused, bind, columns, describe, describe_portal, execute, message, parse, query, sync
+from rawpg import Raw, Refused, bind, columns, describe, describe_portal, execute, message, parse, query, startup_packet, sync
 from servers import bin_dir
 from wait import wait_for
 
@@ -571,11 +571,6 @@ def direct_tls(door, crt, protocols):
             return s.recv(1)
     except (ssl.SSLError, ConnectionError):
         return b""
-
-
-def startup_packet(**params):
-    body = struct.pack("!I", 196608) + b"".join(k.encode() + b"\0" + v.encode() + b"\0" for k, v in params.items()) + b"\0"
-    return struct.pack("!I", len(body) + 4) + body
 
 
 # ---- by hand: what no driver sends -------------------------------------------------------------------------------

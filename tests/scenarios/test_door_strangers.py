@@ -7,8 +7,8 @@ import time
 import psycopg2
 import pytest
 
-from rawpg import Raw, query
-from test_door import pair, startup_packet, value   # noqa: F401  (pair is a fixture)
+from rawpg import Raw, query, startup_packet
+from test_door import pair, value   # noqa: F401  (pair is a fixture)
 from wait import wait_for
 
 

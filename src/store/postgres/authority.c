@@ -2,16 +2,13 @@
 #include "store/postgres/authority.h"
 
 #include <inttypes.h>
-#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 
-#include "base/world.h"
 #include "sql_embedded.h"
 
 /* A commit that waits for its standby waits for ever: no timeout of the server's ends that. */
 #define ACT_MS 5000
-#define ACT_US ((int64_t)ACT_MS * 1000)
 
 /* --- confirmed --- */
 
@@ -30,45 +27,24 @@ static enum err give_up(struct pg *pg, const char *why, struct fault *f)
                      pg->database, why);
 }
 
-static bool await_result(struct pg *pg, int64_t until_us)
-{
-    while (PQisBusy(pg->conn)) {
-        struct pollfd fd = {.fd = PQsocket(pg->conn), .events = POLLIN};
-        int64_t left_us = until_us - world_mono_us();
-
-        if (left_us <= 0)
-            return false;
-        (void)poll(&fd, 1, (int)(left_us / 1000 + 1));
-        if (!PQconsumeInput(pg->conn))
-            break;
-    }
-    return true;
-}
-
 /* One statement with parameters, in time, and confirmed: a commit that was cancelled while it waited for its standby
  * says so by a warning only: it is done here, and not there. */
 static enum err confirmed(struct pg *pg, const char *sql, int count, const char *const params[], PGresult **ret,
                           struct fault *f)
 {
-    int64_t until = world_mono_us() + ACT_US;
     bool warned = false;
     PQnoticeReceiver before = PQsetNoticeReceiver(pg->conn, note_warning, &warned);
     AUTO_RESULT *r = NULL;
-    PGresult *more;
-    bool late = PQsendQueryParams(pg->conn, sql, count, NULL, params, NULL, NULL, 0) && !await_result(pg, until);
+    struct fault why = {0};
+    enum err err = pg_query_within(pg, ACT_MS, sql, count, params, &r, &why);
 
-    while (!late && (more = PQgetResult(pg->conn)) != NULL) {
-        if (r == NULL)
-            r = more;
-        else
-            PQclear(more);
-        late = !await_result(pg, until);
-    }
     (void)PQsetNoticeReceiver(pg->conn, before, NULL);
-    if (late)
+    if (PQtransactionStatus(pg->conn) == PQTRANS_ACTIVE) /* under way still */
         return give_up(pg, "its commit is not confirmed: does its synchronous standby run?", f);
-    if (PQresultStatus(r) != PGRES_TUPLES_OK && PQresultStatus(r) != PGRES_COMMAND_OK)
-        return pg_fault(pg, r, sql, f);
+    if (err != ERR_OK) {
+        *f = why;
+        return err;
+    }
     if (warned)
         return give_up(pg, "it is committed, and its standby may not have it", f);
     if (ret != NULL)
@@ -128,30 +104,23 @@ enum err pg_authority_read(struct pg *pg, const struct store *s, struct switch_r
 
 /* --- acts --- */
 
-struct act {
-    const char *sql;
-    int count;
-    const char *params[8];
-    char epoch[24];
-    char attempt[24];
-};
-
-static void begin_act(struct act *a, const char *sql, const struct authority_key *k, int64_t epoch, int64_t attempt)
+/* A function of (migration, store, epoch, attempt, more...). */
+static enum err act(struct pg *pg, const char *sql, const struct authority_key *k, int64_t epoch, int64_t attempt,
+                    const char *const more[3], bool *ret, struct fault *f)
 {
-    *a = (struct act){.sql = sql, .count = 4};
-    snprintf(a->epoch, sizeof a->epoch, "%" PRId64, epoch);
-    snprintf(a->attempt, sizeof a->attempt, "%" PRId64, attempt);
-    a->params[0] = k->migration;
-    a->params[1] = k->store;
-    a->params[2] = a->epoch;
-    a->params[3] = a->attempt;
-}
-
-static enum err say(struct pg *pg, const struct act *a, bool *ret, struct fault *f)
-{
+    char e[24];
+    char n[24];
+    const char *params[7] = {k->migration, k->store, e, n};
     AUTO_RESULT *r = NULL;
+    int count = 4;
 
-    TRY(confirmed(pg, a->sql, a->count, a->params, &r, f));
+    snprintf(e, sizeof e, "%" PRId64, epoch);
+    snprintf(n, sizeof n, "%" PRId64, attempt);
+    while (more != NULL && count < 7 && more[count - 4] != NULL) {
+        params[count] = more[count - 4];
+        count++;
+    }
+    TRY(confirmed(pg, sql, count, params, &r, f));
     *ret = PQntuples(r) == 1 && pg_get_bool(r, 0, 0);
     return ERR_OK;
 }
@@ -160,75 +129,48 @@ enum err pg_authority_gate(struct pg *pg, const struct authority_key *k, const s
                            int64_t attempt, const char *source, const char *target, bool *ret, struct fault *f)
 {
     char next[24];
-    struct act a;
 
-    begin_act(&a, "SELECT leat.gate($1, $2, $3, $4, $5, $6, $7)", k, row->epoch, row->attempt);
     snprintf(next, sizeof next, "%" PRId64, attempt);
-    a.params[4] = next;
-    a.params[5] = source;
-    a.params[6] = target;
-    a.count = 7;
-    return say(pg, &a, ret, f);
+    return act(pg, "SELECT leat.gate($1, $2, $3, $4, $5, $6, $7)", k, row->epoch, row->attempt,
+               (const char *[3]){next, source, target}, ret, f);
 }
 
 enum err pg_authority_decide(struct pg *pg, const struct authority_key *k, int64_t epoch, int64_t attempt, bool *ret,
                              struct fault *f)
 {
-    struct act a;
-
-    begin_act(&a, "SELECT leat.decide($1, $2, $3, $4)", k, epoch, attempt);
-    return say(pg, &a, ret, f);
+    return act(pg, "SELECT leat.decide($1, $2, $3, $4)", k, epoch, attempt, NULL, ret, f);
 }
 
 enum err pg_authority_open(struct pg *pg, const struct authority_key *k, int64_t epoch, enum side here, int64_t attempt,
                            bool *ret, struct fault *f)
 {
-    struct act a;
-
-    begin_act(&a, "SELECT leat.open_side($1, $2, $3, $5, $4)", k, epoch, attempt);
-    a.params[4] = side_name(here);
-    a.count = 5;
-    return say(pg, &a, ret, f);
+    return act(pg, "SELECT leat.open_side($1, $2, $3, $5, $4)", k, epoch, attempt, (const char *[3]){side_name(here)},
+               ret, f);
 }
 
 enum err pg_authority_abort(struct pg *pg, const struct authority_key *k, int64_t epoch, int64_t attempt, bool *ret,
                             struct fault *f)
 {
-    struct act a;
-
-    begin_act(&a, "SELECT leat.abort_attempt($1, $2, $3, $4)", k, epoch, attempt);
-    return say(pg, &a, ret, f);
+    return act(pg, "SELECT leat.abort_attempt($1, $2, $3, $4)", k, epoch, attempt, NULL, ret, f);
 }
 
 enum err pg_authority_annul(struct pg *pg, const struct authority_key *k, int64_t epoch, int64_t attempt,
                             const char *other_server, bool *ret, struct fault *f)
 {
-    struct act a;
-
-    begin_act(&a, "SELECT leat.annul_attempt($1, $2, $3, $4, $5)", k, epoch, attempt);
-    a.params[4] = other_server;
-    a.count = 5;
-    return say(pg, &a, ret, f);
+    return act(pg, "SELECT leat.annul_attempt($1, $2, $3, $4, $5)", k, epoch, attempt, (const char *[3]){other_server},
+               ret, f);
 }
 
 enum err pg_authority_take_over(struct pg *pg, const struct authority_key *k, int64_t epoch, int64_t attempt,
                                 const char *server, bool *ret, struct fault *f)
 {
-    struct act a;
-
-    begin_act(&a, "SELECT leat.take_over($1, $2, $3, $4, $5)", k, epoch, attempt);
-    a.params[4] = server;
-    a.count = 5;
-    return say(pg, &a, ret, f);
+    return act(pg, "SELECT leat.take_over($1, $2, $3, $4, $5)", k, epoch, attempt, (const char *[3]){server}, ret, f);
 }
 
 enum err pg_authority_force(struct pg *pg, const struct authority_key *k, int64_t epoch, int64_t attempt, bool *ret,
                             struct fault *f)
 {
-    struct act a;
-
-    begin_act(&a, "SELECT leat.force_open($1, $2, $3, $4)", k, epoch, attempt);
-    return say(pg, &a, ret, f);
+    return act(pg, "SELECT leat.force_open($1, $2, $3, $4)", k, epoch, attempt, NULL, ret, f);
 }
 
 enum err pg_authority_leave(struct pg *pg, const struct authority_key *k, const struct authority_row *row,
@@ -236,14 +178,10 @@ enum err pg_authority_leave(struct pg *pg, const struct authority_key *k, const 
 {
     AUTO_CHARS *stream = mem_format("%s%s", k->store, row->here == SIDE_SOURCE ? CONFIG_BACK : "");
     char serving[24];
-    struct act a;
 
-    begin_act(&a, "SELECT leat.leave($1, $2, $3, $4, $5, $6)", k, row->epoch, row->attempt);
     snprintf(serving, sizeof serving, "%" PRId64, serving_epoch);
-    a.params[4] = serving;
-    a.params[5] = stream;
-    a.count = 6;
-    return say(pg, &a, ret, f);
+    return act(pg, "SELECT leat.leave($1, $2, $3, $4, $5, $6)", k, row->epoch, row->attempt,
+               (const char *[3]){serving, stream}, ret, f);
 }
 
 enum err pg_authority_spare(struct pg *pg, const struct store *s, struct fault *f)

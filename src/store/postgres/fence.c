@@ -185,7 +185,7 @@ static struct fencing fencing_of(struct pg *pg, struct arena *a, const struct st
 {
     char name[NAME_SIZE];
 
-    return (struct fencing){pg, a, s->migration, s->store->back ? s->store->other->name : s->name, pg_quote_ident(a, name_fence(s, name)), user};
+    return (struct fencing){pg, a, s->migration, store_base(s), pg_quote_ident(a, name_fence(s, name)), user};
 }
 
 enum err pg_fence_mend(struct pg *pg, const struct store *s, struct arena *a, const char **ret, struct fault *f)

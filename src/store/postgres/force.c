@@ -88,14 +88,11 @@ enum err pg_store_outvote(struct store *s, bool *ret_left, struct fault *f)
     const struct config_store *c = s->store->back ? s->store->other : s->store;
     AUTO(pg) *source = NULL;
     AUTO(pg) *target = NULL;
-    struct side_view views[2] = {{.answered = true}, {.answered = true}};
     struct both both;
     struct settling w = {.key = authority_key(s), .reach = reach_both, .lost = lost_both, .ctx = &both};
 
     TRY(pg_connect(c->source, SIDE_SOURCE, "force", &source, f));
     TRY(pg_connect(c->target, SIDE_TARGET, "force", &target, f));
     both = (struct both){{source, target}};
-    TRY(pg_authority_row(source, &w.key, &views[SIDE_SOURCE].row, f));
-    TRY(pg_authority_row(target, &w.key, &views[SIDE_TARGET].row, f));
-    return pg_settle_leave(&w, views, ret_left, f);
+    return pg_settle_leave(&w, ret_left, f);
 }

@@ -197,7 +197,7 @@ static enum err open_decided(const struct settling *w, enum side old, const stru
     return ERR_OK;
 }
 
-enum err pg_settle_leave(const struct settling *w, const struct side_view views[2], bool *ret_left, struct fault *f)
+static enum err leave(const struct settling *w, const struct side_view views[2], bool *ret_left, struct fault *f)
 {
     const struct authority_row *source = &views[SIDE_SOURCE].row;
     const struct authority_row *target = &views[SIDE_TARGET].row;
@@ -215,13 +215,22 @@ enum err pg_settle_leave(const struct settling *w, const struct side_view views[
                 pg_authority_leave(pg, &w->key, &views[lost].row, views[other_side(lost)].row.epoch, ret_left, f));
 }
 
+enum err pg_settle_leave(const struct settling *w, bool *ret_left, struct fault *f)
+{
+    struct side_view views[2] = {{0}, {0}};
+
+    TRY(read_side(w, SIDE_SOURCE, &views[SIDE_SOURCE], f));
+    TRY(read_side(w, SIDE_TARGET, &views[SIDE_TARGET], f));
+    return leave(w, views, ret_left, f);
+}
+
 /* It is back, and still takes writes: it is shut as well as can be, now; who serves does not wait for that, nor does it fail by it. */
 static void shut_the_left(const struct settling *w, const struct side_view views[2])
 {
     struct fault ignored = {0};
     bool left;
 
-    if (pg_settle_leave(w, views, &left, &ignored) != ERR_OK)
+    if (leave(w, views, &left, &ignored) != ERR_OK)
         fault_clear(&ignored); /* an engine tries again every few seconds */
 }
 

@@ -43,7 +43,6 @@ enum settle_do pg_settle_next(const struct side_view views[2], int64_t least_epo
 /* Whether that side is on another timeline, or another server, than at the gate, as far as the rows know. */
 bool pg_settle_promoted(const struct side_view views[2], enum side side);
 /* Both name themselves: the one of the older epoch was left by --force, and is back. It serves no longer. */
-MUST_USE enum err pg_settle_leave(const struct settling *w, const struct side_view views[2], bool *ret_left,
-                                  struct fault *f);
+MUST_USE enum err pg_settle_leave(const struct settling *w, bool *ret_left, struct fault *f);
 
 #endif

@@ -223,15 +223,9 @@ enum err pg_watcher_settle(struct store_watcher *w, struct switch_settled *ret, 
 static enum err shut_the_left(struct store_watcher *w, struct fault *f)
 {
     struct settling how = {.key = authority_key(w->store), .reach = reach_watched, .lost = lost_watched, .ctx = w};
-    struct side_view views[2] = {{.answered = true}, {.answered = true}};
-    struct authority_row row;
     bool left;
 
-    TRY(pg_authority_row(w->source, &how.key, &row, f));
-    views[row.here].row = row;
-    TRY(pg_authority_row(w->target, &how.key, &row, f));
-    views[row.here].row = row;
-    return pg_settle_leave(&how, views, &left, f);
+    return pg_settle_leave(&how, &left, f);
 }
 
 /* Both are looked at, whatever one of them says. */
