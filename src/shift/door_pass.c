@@ -305,6 +305,8 @@ static void on_ready(struct session *s, const char *whole)
     track_server(&s->track, 'Z', whole[PGWIRE_HEADER]);
     if (whole[PGWIRE_HEADER] == 'I')
         session_notes_idle(&s->notes);
+    if (s->reads != NULL)
+        reads_answered(s);
     s->came_ready = true;
 }
 

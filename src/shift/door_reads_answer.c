@@ -133,7 +133,6 @@ static void keep_twin(struct session *s, struct backend *twin)
 
 static void over(struct session *s)
 {
-    atomic_fetch_add(&s->worker->counts.reads_target, 1);
     keep_twin(s, reads_come_back(s));
     if (!reads_hear_home(s))
         return;
@@ -154,9 +153,20 @@ void reads_pending(struct session *s)
         backend_event(b, EPOLLIN);
 }
 
+static bool is_over(const struct session *s)
+{
+    return s->reads->phase == READS_AWAY && track_at_boundary(&s->track);
+}
+
+void reads_answered(struct session *s)
+{
+    if (is_over(s))
+        atomic_fetch_add(&s->worker->counts.reads_target, 1);
+}
+
 void reads_ready(struct session *s)
 {
-    if (s->reads->phase == READS_AWAY && track_at_boundary(&s->track))
+    if (is_over(s))
         over(s);
 }
 
