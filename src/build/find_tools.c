@@ -8,7 +8,7 @@
 #include "build/build.h"
 
 /* Debian's /usr/bin/pg_dump is a script that chooses a version by the cluster it believes to be meant: the program
- * itself is taken instead, where it is. */
+ * itself is taken instead, where it is (LEAT_PG_BINDIR=/usr/bin: no other way leads to the script). */
 static const char *past_wrapper(struct arena *a, const char *path, int major)
 {
     char real[PATH_MAX];

@@ -29,6 +29,16 @@ static void log_event(void *ctx, const char *store, const char *text)
     log_line(LOG_INFO, store[0] != '\0' ? store : "pilot", "%s", text);
 }
 
+/* What it says as it ends is said before it is gone: whoever starts the next forgets that first. */
+static void note_end(const struct cli *c, enum err err, struct fault *f)
+{
+    if (err == ERR_INTERRUPTED) /* as it should end */
+        fault_clear(f);
+    else
+        pilot_store_note(c->state_dir, ".pilot", f);
+    presence_remove(c->state_dir);
+}
+
 int cmd_pilot(struct cli *c, struct fault *f)
 {
     struct pilot_job job = {.config = c->config, .state_dir = c->state_dir, .consent = c->yes, .daemon = true, .view = {.event = log_event}};
@@ -38,12 +48,8 @@ int cmd_pilot(struct cli *c, struct fault *f)
     log_level_set(LOG_INFO);
     log_bound(log_path, LOG_MOST);
     err = pilot_run(&job, f);
-    if (err == ERR_INTERRUPTED) { /* as it should end */
-        fault_clear(f);
-        return 0;
-    }
-    pilot_store_note(c->state_dir, ".pilot", f);
-    return err_info(err)->exit_status;
+    note_end(c, err, f);
+    return err == ERR_INTERRUPTED ? 0 : err_info(err)->exit_status;
 }
 
 /* --- start --- */

@@ -257,8 +257,6 @@ static enum err work(struct pilot *p, struct fault *f)
     if (err == ERR_OK)
         err = supervise(p, f);
     stop_engines(p);
-    if (p->job->daemon)
-        presence_remove(p->job->state_dir);
     door_keeper_free(p->doors);
     free(p->engines);
     return err;

@@ -374,14 +374,16 @@ def fill(conn, dml, rows=50):
         conn.commit()
 
 
-def work(conn, dml, transactions, stop=None):
+def work(conn, dml, transactions, stop=None, pause=0):
     """Runs random transactions; gives how many committed. Statements stand under savepoints now and then, and some
-    transactions are rolled back. stop: a threading.Event that ends it early."""
+    transactions are rolled back. stop: a threading.Event that ends it early. pause: seconds between two."""
     committed = 0
     for _ in range(transactions):
         if stop is not None and stop.is_set():
             break
         committed += _transaction(conn, dml)
+        if pause:
+            stop.wait(pause)
     return committed
 
 

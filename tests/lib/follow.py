@@ -21,6 +21,8 @@ from workload import Workload
 
 # CYCLE sequences move inside the switch only.
 LEAT_TABLES = tuple(f"leat.{t}" for t in ("progress", "lease", "identity", "copy", "mark", "ddl", "ledger", "built", "scratch", "authority", "turn", "round"))
+# Between a client's transactions, in seconds: what is tried are meetings of writes with kills and copies, and a machine that writes make busy has fewer of them.
+PAUSE = 0.01
 
 
 def pgbench(dsn, *args):
@@ -41,7 +43,7 @@ class Scene:
         self.outages = False   # True: the source may go away and come back under the awkward work
         if awkwardly:
             self._awkward(seed, source, truncate)
-        self.load = Workload(self.source, clients=clients, seed=seed, pause=0.002)
+        self.load = Workload(self.source, clients=clients, seed=seed, pause=PAUSE)
         self.load.create()
         self.leat = migration({"shop": through(self) if through else (self.source, self.target)}, extra=extra)
         self.stop_awkward = threading.Event()
@@ -72,7 +74,7 @@ class Scene:
         while not self.stop_awkward.is_set():
             try:
                 with contextlib.closing(self.old.conn(db="shop")) as conn:
-                    awkward.work(conn, self.dml, 10**9, self.stop_awkward)
+                    awkward.work(conn, self.dml, 10**9, self.stop_awkward, PAUSE)
             except (psycopg2.OperationalError, psycopg2.InterfaceError):
                 if not self.outages:
                     raise

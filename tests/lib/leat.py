@@ -109,7 +109,7 @@ class Leat:
             seen["last"] = str(result)
             answer = result.json if result.status == 0 else None
             return answer if answer and condition(answer) else None
-        return wait_for(holds, deadline, what, every=0.1, show=lambda: seen.get("last", "") + self.logs())
+        return wait_for(holds, deadline, what, show=lambda: seen.get("last", "") + self.logs())
 
     # -- its processes --
 

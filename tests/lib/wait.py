@@ -6,14 +6,20 @@ class TooLate(AssertionError):
     """What was waited for did not come; says what, how long, and what was seen last."""
 
 
-def wait_for(condition, deadline=30.0, what="the condition", every=0.02, show=None, moves=None):
+EVERY, SELDOM = 0.02, 0.25   # a look forks a server process, mostly: what lasts is looked at less often
+
+
+def wait_for(condition, deadline=30.0, what="the condition", every=None, show=None, moves=None):
     """Calls condition() until it gives something true, and returns that. TooLate after `deadline` seconds.
+
+    every: seconds between two looks; unless said, a twentieth of the time waited, between EVERY and SELDOM.
 
     show() (or condition's last value) is put into the error, so that a failure can be read without running it again.
     An AssertionError inside the condition counts as "not yet". moves() gives how far the work is: whenever that changes,
     the deadline counts anew.
     """
-    end = time.monotonic() + deadline
+    began = time.monotonic()
+    end = began + deadline
     last = seen = None
     while True:
         try:
@@ -29,7 +35,7 @@ def wait_for(condition, deadline=30.0, what="the condition", every=0.02, show=No
             seen, end = now, time.monotonic() + deadline
         if time.monotonic() >= end:
             raise TooLate(f"waited {deadline:g} s for {what}; last: {show() if show else reason}")
-        time.sleep(every)
+        time.sleep(every or min(SELDOM, max(EVERY, (time.monotonic() - began) / 20)))
 
 
 def wait_gone(pid, deadline=30.0):

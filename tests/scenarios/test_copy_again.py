@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from follow import Scene
+from follow import PAUSE, Scene
 from followed import Followed
 from wait import wait_for
 
@@ -47,6 +47,7 @@ class Family:
             cursor.execute("insert into child values (%s, %s, %s)", (n, parent, parent))
             cursor.execute("update parent set x = x || '.', code = code + 1000000 where id = 1 + %s %% 900", (n,))
             cursor.execute("delete from parent where id = %s", (parent - 5,))
+            self.stop.wait(PAUSE)
         conn.close()
 
 

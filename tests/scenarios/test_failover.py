@@ -184,7 +184,6 @@ def test_the_source_lost_for_good_and_back(server, migration):
     stopped_by = pair.leat.wait_status(lambda s: (s["stores"][0]["fault"] or {}).get("code") == "left-behind", 60, "the stream to stop")["stores"][0]["fault"]
     assert "--arm-again" in stopped_by["todo"], stopped_by
     assert pair.new.one("select count(*) from entry where client = 9", db="shop") == 0, "it is brought nowhere"
-    wait_for(lambda: not pair.leat.pids("pilot"), 30, "the pilot to end with it", show=pair.leat.logs)   # or resume may hear what that says as it ends
     pair.leat.run("resume", "shop", "--arm-again", "--yes")
     pair.ready()
     assert pair.new.one("select count(*) from entry where client = 9", db="shop") == 0

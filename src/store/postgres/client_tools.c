@@ -2,6 +2,7 @@
 #include "store/postgres/client_tools.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <spawn.h>
 #include <stdlib.h>
 #include <sys/wait.h>
@@ -95,14 +96,24 @@ static void try_folder(struct search *s, const char *folder)
         s->found = (struct client_tools){.dump = dump, .restore = restore, .major = major};
 }
 
+/* Debian's pg_dump in /usr/bin is a Perl script before those of /usr/lib/postgresql/N/bin, which are tried themselves.
+ */
+static bool holds_wrapper(struct search *s, const char *folder)
+{
+    char real[PATH_MAX];
+
+    return realpath(arena_format(s->arena, "%s/pg_dump", folder), real) != NULL && strstr(real, "pg_wrapper") != NULL;
+}
+
 static void try_path(struct search *s)
 {
     const char *path = getenv("PATH");
 
     while (path != NULL && *path != '\0') {
         size_t n = strcspn(path, ":");
-        if (n > 0 && path[0] == '/')
-            try_folder(s, arena_format(s->arena, "%.*s", (int)n, path));
+        const char *folder = arena_format(s->arena, "%.*s", (int)n, path);
+        if (n > 0 && path[0] == '/' && !holds_wrapper(s, folder))
+            try_folder(s, folder);
         path += n + (path[n] == ':');
     }
 }
