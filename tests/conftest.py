@@ -17,9 +17,26 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "lib"))
 import servers  # noqa: E402
 from leat import Leat  # noqa: E402
 
+servers.SETTINGS["fsync"] = "off"   # processes die here, never the machine: what they wrote stays. Figures are taken with it on (bench/)
 LIMIT = 180
 SLOWER = int(os.environ.get("TEST_SLOWER", 1))   # a program that a sanitizer watches takes so many times as long
 MERCY = 20   # beyond the limit
+
+
+LONG_TAIL = pathlib.Path(__file__).with_name("long-tail")   # node ids below scenarios/, one a line
+
+
+def long_tail():
+    return {line.strip() for line in LONG_TAIL.read_text().splitlines() if line.strip() and not line.startswith("#")}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """What is named in LONG_TAIL is `slow`."""
+    names = long_tail()
+    for item in items:
+        if item.nodeid.removeprefix("tests/scenarios/") in names:
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture

@@ -33,17 +33,17 @@ class Scene:
     """One migration of one database under load, with a ledger outside it."""
 
     def __init__(self, server, migration, source, target, seed=1, scale=5, extra="", clients=3, awkwardly=True, truncate=0.001,
-                 through=None):
+                 through=None, pause=PAUSE):
         """through(scene) gives the two DSNs that leat gets, where they are not those of the servers themselves."""
         self.random = random.Random(seed)
         self.old, self.new = server(source, "old"), server(target, "new")
         self.source, self.target = self.old.createdb("shop"), self.new.createdb("shop")
         pgbench(self.source, "-i", "-q", "-s", scale)
-        self.dml = None
+        self.dml, self.pause = None, pause
         self.outages = False   # True: the source may go away and come back under the awkward work
         if awkwardly:
             self._awkward(seed, source, truncate)
-        self.load = Workload(self.source, clients=clients, seed=seed, pause=PAUSE)
+        self.load = Workload(self.source, clients=clients, seed=seed, pause=pause)
         self.load.create()
         self.leat = migration({"shop": through(self) if through else (self.source, self.target)}, extra=extra)
         self.stop_awkward = threading.Event()
@@ -74,7 +74,7 @@ class Scene:
         while not self.stop_awkward.is_set():
             try:
                 with contextlib.closing(self.old.conn(db="shop")) as conn:
-                    awkward.work(conn, self.dml, 10**9, self.stop_awkward, PAUSE)
+                    awkward.work(conn, self.dml, 10**9, self.stop_awkward, self.pause)
             except (psycopg2.OperationalError, psycopg2.InterfaceError):
                 if not self.outages:
                     raise

@@ -176,7 +176,7 @@ class Soak:
 @pytest.mark.parametrize("source,target", [(15, 17)])
 def test_soak(server, migration, source, target):
     print(f"SOAK_SEED={SEED}", flush=True)
-    with Scene(server, migration, source, target, seed=SEED, scale=20) as scene:
+    with Scene(server, migration, source, target, seed=SEED, scale=20, pause=0.002) as scene:
         scene.outages = True
         soak = Soak(scene)
         scene.start()

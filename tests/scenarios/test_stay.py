@@ -129,10 +129,11 @@ def test_rows_that_come_with_a_change_of_the_schema(server, migration):
         f.leat.run("stop")
 
 
+# The applier's first session is the one that a cut borrows.
 SPOIL_CUTS = """create function spoil() returns trigger language plpgsql as
-               $$begin if exists (select from leat.progress where lane = 'cut' and xmin::text = (txid_current() % (1::bigint << 32))::text) then new.x := 'spoilt'; end if; return new; end$$;
+               $$begin if exists (select from leat.progress where lane = 'a0' and xmin::text = (txid_current() % (1::bigint << 32))::text) then new.x := 'spoilt'; end if; return new; end$$;
                create trigger spoil before insert on t for each row execute function spoil(); alter table t enable always trigger spoil"""
-ONE_BY_ONE = "do $$begin for n in 1..100000 loop insert into t values (n + {0} * 100000, 'x'); commit; perform pg_sleep(0.002); end loop; end$$"
+ONE_BY_ONE = "do $$begin for n in 1..100000 loop insert into t values (n + {0} * 100000, 'x'); commit; perform pg_sleep(0.005); end loop; end$$"
 
 
 def test_killed_between_a_cut_and_the_return_of_what_it_took(server, migration):
@@ -165,7 +166,7 @@ def test_killed_between_a_cut_and_the_return_of_what_it_took(server, migration):
                 holder.cursor().execute("lock table quiet")
                 engine, = f.leat.pids("engine")
                 with contextlib.suppress(TooLate):
-                    wait_for(stands, 12, "a cut")
+                    wait_for(stands, 12, "a cut", every=0.02)
                     os.kill(engine, signal.SIGKILL)
                     break
             wait_gone(engine, 10)
