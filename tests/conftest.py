@@ -17,7 +17,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "lib"))
 import servers  # noqa: E402
 from leat import Leat  # noqa: E402
 
-servers.SETTINGS["fsync"] = "off"   # processes die here, never the machine: what they wrote stays. Figures are taken with it on (bench/)
+# Processes die here, never the machine: what they wrote stays. Figures are taken on a disk (bench/).
+servers.SETTINGS["fsync"], servers.in_memory = "off", True
 LIMIT = 180
 SLOWER = int(os.environ.get("TEST_SLOWER", 1))   # a program that a sanitizer watches takes so many times as long
 MERCY = 20   # beyond the limit
