@@ -4,7 +4,6 @@ import pathlib
 import statistics
 import subprocess
 import tempfile
-import threading
 
 from clients import SCHEMA, Clients
 from compare import compare

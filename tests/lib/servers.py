@@ -29,7 +29,7 @@ import threading
 
 import psycopg2
 
-from wait import alive, wait_for, wait_gone
+from wait import wait_for, wait_gone
 
 TREE = pathlib.Path(__file__).resolve().parents[2]
 PINNED = pathlib.Path(os.environ.get("LEAT_PG", TREE / ".cache" / "pg"))

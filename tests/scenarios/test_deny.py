@@ -2,7 +2,6 @@
 import contextlib
 
 import psycopg2
-import pytest
 
 from test_rights import prepare
 from test_switch import Pair
@@ -49,7 +48,6 @@ def denied(r, pair, side):
     assert not lets_in(pair.side(side), "app") and not lets_in(pair.side(side), "reader") and lets_in(pair.side(side), "postgres")
 
 
-@pytest.mark.limit(240)
 def test_there_and_back(server, migration):
     pair = Pair(server, migration, 13, 17, extra=GATES, doors=1)
     for s in (pair.old, pair.new):
@@ -92,7 +90,6 @@ def test_there_and_back(server, migration):
     assert pair.new.sql(PRIVILEGES) == before[pair.new] and lives(client)
 
 
-@pytest.mark.limit(240)
 def test_without_superuser(server, migration):
     """A member of the owner; and what such a role may not do is said."""
     old, new = server(15, "old"), server(15, "new")

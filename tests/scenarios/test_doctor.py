@@ -10,7 +10,6 @@ from servers import TREE
 from wait import wait_for
 
 PAIRS = [(10, 17), (13, 18), (15, 17), (17, 18)]
-pytestmark = pytest.mark.limit(180)
 
 
 @pytest.fixture(autouse=True)

@@ -1,9 +1,7 @@
 """The SQL door: what passes through it, and what becomes of sessions when they are held, moved and released."""
 import contextlib
 import os
-import pathlib
 import signal
-import socket
 import ssl
 import struct
 import subprocess

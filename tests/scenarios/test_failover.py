@@ -102,7 +102,6 @@ def try_step(server, migration, side, step, expected, killed=False):
     return failing
 
 
-@pytest.mark.limit(240)
 def test_before_the_decision_the_promoted_source_serves_on(server, migration):
     """The lock died with its server; the promoted one says "old", and that counts once the target's attempt is taken."""
     failing = try_step(server, migration, "source", "decide", "source")
@@ -110,7 +109,6 @@ def test_before_the_decision_the_promoted_source_serves_on(server, migration):
     assert old[1] == old[2] == new[1], "the timeline it serves by stands in both rows"
 
 
-@pytest.mark.limit(240)
 def test_decided_and_the_switch_gone_the_door_opens_by_the_promoted_row(server, migration):
     try_step(server, migration, "source", "open", "target", killed=True)
 
@@ -120,14 +118,12 @@ def test_decided_and_the_switch_gone_the_door_opens_by_the_promoted_row(server, 
     ("source", "gate", "source", False), ("source", "hold", "source", False), ("source", "lock", "source", True), ("source", "drain", "source", False),
     ("source", "decide", "source", True), ("source", "open", "target", False), ("source", "release", "target", False), ("source", "release", "target", True),
     ("target", "drain", "source", False), ("target", "decide", "source", True), ("target", "open", "target", False), ("target", "open", "target", True), ("target", "release", "target", False)])
-@pytest.mark.limit(240)
 def test_failover_at_every_step(server, migration, side, step, expected, killed):
     try_step(server, migration, side, step, expected, killed)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("killed", [True, False])
-@pytest.mark.limit(240)
 def test_a_decision_the_standby_never_had_is_annulled(server, migration, killed):
     """Consent was given, and the standby is promoted without the decision: the new side's attempt is taken first, and no stale opening comes through."""
     failing = Failing(server, migration, "source", synchronous=False)
@@ -157,7 +153,6 @@ def forced_event(pair):
     return [e["body"] for e in pair.leat.run("events").events if e.get("kind") == "switch.forced"]
 
 
-@pytest.mark.limit(300)
 def test_the_source_lost_for_good_and_back(server, migration):
     """--force opens the target; the source comes back with what had not reached it: fenced out, forwarded to by nobody, and mended by verify and repair."""
     pair = Pair(server, migration, 15, 15, extra="gates:\n  rehearsals: 0\n  pause: 5s\n", doors=1)
@@ -199,7 +194,6 @@ def test_the_source_lost_for_good_and_back(server, migration):
 
 
 @pytest.mark.slow
-@pytest.mark.limit(300)
 def test_a_way_back_whose_slot_was_lost_is_armed_again_and_mended(server, migration):
     """Nothing is copied: what was written between is found by a comparison, and until then nobody goes back."""
     pair = Pair(server, migration, 15, 15, extra="gates:\n  rehearsals: 0\n  pause: 5s\n")
@@ -251,7 +245,6 @@ $$;
 
 
 @pytest.mark.slow
-@pytest.mark.limit(240)
 def test_a_table_of_an_older_leat_is_brought_up_to_date(server, migration):
     """It knew no servers and no bar: what was armed by it serves on, and arming again adds what is missing."""
     pair = Pair(server, migration, 15, 15, extra="gates:\n  rehearsals: 0\n  pause: 5s\n", doors=1)

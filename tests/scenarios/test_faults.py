@@ -180,7 +180,6 @@ def test_copying_with_failing_servers(server, migration, tmp_path):
         scene.finish()
 
 
-@pytest.mark.limit(360)
 def test_following_with_failing_servers(server, migration, tmp_path):
     with troubled(server, migration, tmp_path, seed=66) as scene:
         scene.start()

@@ -23,7 +23,6 @@ def test_copies_and_follows_under_load(server, migration, source, target):
 
 
 @pytest.mark.trap("P1", "P33")
-@pytest.mark.limit(300)
 @pytest.mark.parametrize("source,target", [(13, 17), pytest.param(15, 15, marks=pytest.mark.slow)])
 def test_engine_killed_at_any_instant(server, migration, source, target):
     # PostgreSQL 13 itself cannot always decode a TRUNCATE again after a restart ("could not map filenode"): see docs/traps.md

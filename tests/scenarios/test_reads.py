@@ -124,7 +124,6 @@ NO_READS = ["select acts()", "select random() > 2", "select nextval('s') > 0", "
 
 
 @pytest.mark.parametrize("source,target", [(15, 15), pytest.param(13, 17, marks=pytest.mark.slow)])
-@pytest.mark.limit(240)
 def test_reads_go_to_the_target_and_what_is_no_read_does_not(server, migration, source, target):
     shop = Shop(server, migration, source, target)
     c = shop.settle(shop.connect())
@@ -192,7 +191,6 @@ def test_reads_go_to_the_target_and_what_is_no_read_does_not(server, migration, 
         shop.settle(c)
 
 
-@pytest.mark.limit(240)
 def test_prepared_statements_and_the_extended_protocol(server, migration):
     shop = Shop(server, migration, 13, 17)
     shop.settle(shop.connect())
@@ -232,7 +230,6 @@ def test_prepared_statements_and_the_extended_protocol(server, migration):
         assert r.rows(query("select 1")) == [[b"1"]]
 
 
-@pytest.mark.limit(240)
 def test_never_behind_what_a_role_saw(server, migration):
     """Written and read by one role through two doors, in a tight loop; and while nothing is applied it is answered by the source, in time."""
     shop = Shop(server, migration, doors=2, reads="{share: 100%, wait: 300ms}")
@@ -266,7 +263,6 @@ def test_never_behind_what_a_role_saw(server, migration):
     assert value(readers[0], "select n from item where id = 1") == 102
 
 
-@pytest.mark.limit(240)
 def test_the_share(server, migration):
     """None, half and all of those who come, each the same at every door; said without starting a door again, and counted."""
     shop = Shop(server, migration, doors=2, reads="{share: [0%, 50%, 100%], users: [clerk], applications: [nightly]}")
@@ -297,7 +293,6 @@ def test_the_share(server, migration):
     assert "shifted" in shop.leat.run("events", output="text").out
 
 
-@pytest.mark.limit(240)
 def test_a_switch_under_reads(server, migration):
     """There and back under readers and writers at every door: no error, and nobody misses what he wrote."""
     shop = Shop(server, migration, 13, 17, doors=2)
@@ -342,7 +337,6 @@ def test_a_switch_under_reads(server, migration):
     assert not errors, errors
 
 
-@pytest.mark.limit(240)
 def test_the_target_goes_while_it_answers(server, migration):
     """What it has not answered yet the source does; clients keep their sessions."""
     shop = Shop(server, migration, reads="{share: 100%, wait: 200ms}")

@@ -82,7 +82,6 @@ def differ(one, two):
 
 
 @pytest.mark.trap("P16", "P21", "P22")
-@pytest.mark.limit(180)
 @pytest.mark.parametrize("source,target", [(13, 15)])
 def test_everything_is_carried(server, migration, source, target):
     old, new = server(source, "old", auth="scram"), server(target, "new", auth="scram")

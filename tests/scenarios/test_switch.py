@@ -86,7 +86,6 @@ class Pair:
 
 
 @pytest.mark.parametrize("source,target", [(13, 17), pytest.param(15, 15, marks=pytest.mark.slow)])
-@pytest.mark.limit(240)
 def test_there_and_back_under_load(server, migration, source, target):
     pair = Pair(server, migration, source, target)
     pair.start()
@@ -116,7 +115,6 @@ def test_there_and_back_under_load(server, migration, source, target):
 
 
 @pytest.mark.parametrize("source,target,doors", [pytest.param(13, 17, 1, marks=pytest.mark.slow), (15, 15, 2)])
-@pytest.mark.limit(240)
 def test_through_doors(server, migration, source, target, doors):
     """No client sees an error, whatever side it writes on; and a session is the same after each move."""
     pair = Pair(server, migration, source, target, doors=doors)
@@ -149,7 +147,6 @@ def test_through_doors(server, migration, source, target, doors):
     pair.equal()
 
 
-@pytest.mark.limit(240)
 def test_status_says_who_serves_and_shows_the_way_back(server, migration):
     pair = Pair(server, migration, 15, 15, extra="gates:\n  rehearsals: 0\n  pause: 5s\n", doors=1)
     pair.start()

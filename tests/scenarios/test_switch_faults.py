@@ -157,7 +157,6 @@ def try_all(pair, cases):
 
 
 @pytest.mark.parametrize("victim", ("switch", "source", "door"))
-@pytest.mark.limit(300)
 def test_victim_around_the_decision(server, migration, victim):
     go_through(server, migration, victim, ("drain", "decide", "open"))
 
@@ -170,7 +169,6 @@ def test_victim_at_every_step(server, migration, victim):
 
 
 @pytest.mark.parametrize("case", (("hold", "door-source silence"), ("drain", "engine-source cut"), ("decide", "switch-source silence"), ("release", "door-target cut")), ids=" ".join)
-@pytest.mark.limit(120)
 def test_leg_cut(server, migration, case):
     go_through_legs(server, migration, [case])
 

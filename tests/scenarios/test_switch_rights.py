@@ -3,8 +3,6 @@ import os
 import signal
 import subprocess
 
-import pytest
-
 from test_switch import Pair
 from test_switch_faults import one_side, stopped
 from wait import wait_for
@@ -49,7 +47,6 @@ def ended(process):
     return process.communicate()
 
 
-@pytest.mark.limit(240)
 def test_named_and_mended(server, migration):
     pair = Pair(server, migration, 15, 15, extra=GATES)
     pair.old.sql(SCHEMA, db="shop")

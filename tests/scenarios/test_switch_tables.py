@@ -10,7 +10,6 @@ import subprocess
 import threading
 
 import psycopg2
-import pytest
 
 from test_switch import Pair
 from wait import wait_for
@@ -39,7 +38,6 @@ def switched(server, migration, apply=False, **kwargs):
     return pair
 
 
-@pytest.mark.limit(240)
 def test_a_table_made_by_hand_on_both_sides(server, migration):
     pair = switched(server, migration)
     pair.new.sql(NOTE, db="shop")
@@ -55,7 +53,6 @@ def test_a_table_made_by_hand_on_both_sides(server, migration):
     assert count(pair.old) == 1000
 
 
-@pytest.mark.limit(240)
 def test_a_table_made_while_it_is_written_to(server, migration):
     """`ddl: apply`: the way back makes and copies it, and nobody empties it, whichever engine starts anew."""
     pair = switched(server, migration, apply=True)

@@ -5,7 +5,6 @@ import signal
 import subprocess
 
 import psycopg2
-import pytest
 
 from test_switch import Pair
 from test_switch_faults import one_side, stopped
@@ -36,7 +35,6 @@ def gates_open(pair):
     pair.leat.wait_status(lambda s: all(g["ok"] for g in s["gates"]), 60, "all gates to be open")
 
 
-@pytest.mark.limit(240)
 def test_a_door_that_came_anew_before_the_decision(server, migration):
     """It reads "the source serves", and nobody holds it: the decision that follows must not leave it there."""
     pair = Pair(server, migration, 15, 15, extra=GATES, doors=1)
@@ -58,7 +56,6 @@ def test_a_door_that_came_anew_before_the_decision(server, migration):
     wait_for(lambda: write_through(pair.door_dsns()[0]), 15, "the door to forward to the side that serves", show=pair.leat.logs)
 
 
-@pytest.mark.limit(240)
 def test_triggers_all_enabled_or_all_disabled(server, migration):
     """What `pg_restore --data-only --disable-triggers` does to each table means the fence, too: here its doing on the wrong side, in either way."""
     pair = Pair(server, migration, 15, 15, extra=GATES)
@@ -83,7 +80,6 @@ def test_triggers_all_enabled_or_all_disabled(server, migration):
         os.kill(engine, signal.SIGCONT)
 
 
-@pytest.mark.limit(240)
 def test_a_subscription_passes_the_fence(server, migration):
     """Its apply worker fires no statement trigger: after a switch its rows would go on coming in on the side that does not serve."""
     pair = Pair(server, migration, 15, 15, extra=GATES)
@@ -109,7 +105,6 @@ def test_a_subscription_passes_the_fence(server, migration):
     assert refused.status == 3 and "subscription feed2" in refused.json["error"]["why"], refused.json
 
 
-@pytest.mark.limit(240)
 def test_a_fence_made_while_the_authority_goes(server, migration):
     """It waits for its table's lock; when it has it, the side serves no longer: the fence stands as the row says then."""
     pair = Pair(server, migration, 15, 15, extra=GATES)

@@ -50,7 +50,6 @@ def test_stream_goes_on_while_the_target_is_away(server, migration, source, targ
         assert {"target.away", "target.back"} <= set(events(scene))
 
 
-@pytest.mark.limit(200)
 def test_away_while_tables_are_copied(server, migration):
     with Scene(server, migration, 15, 17, seed=12, scale=20) as scene:
         scene.start()

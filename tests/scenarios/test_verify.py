@@ -43,7 +43,6 @@ def test_exact_under_load(server, migration, source, target):
         scene.finish()
 
 
-@pytest.mark.limit(240)
 @pytest.mark.parametrize("source,target", [(13, 17)])
 def test_killed_while_it_compares(server, migration, source, target):
     """The engine dies at random instants, in the cut too: the comparison goes on, no alarm is false, and nothing is applied twice or lost."""
