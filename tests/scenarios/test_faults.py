@@ -118,12 +118,14 @@ def test_building_with_a_failing_network(server, migration):
         carry_out_all(scene, BUILD)
 
 
+@pytest.mark.limit(900)
 def test_copying_with_a_failing_network(server, migration):
     with networked(server, migration, seed=62) as scene:
         slowed(scene)
         carry_out_all(scene, COPY)
 
 
+@pytest.mark.limit(900)
 def test_following_with_a_failing_network(server, migration):
     with networked(server, migration, seed=61) as scene:
         scene.start()
@@ -180,6 +182,7 @@ def test_copying_with_failing_servers(server, migration, tmp_path):
         scene.finish()
 
 
+@pytest.mark.limit(900)
 def test_following_with_failing_servers(server, migration, tmp_path):
     with troubled(server, migration, tmp_path, seed=66) as scene:
         scene.start()
