@@ -14,6 +14,7 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "lib"))
 
+import long_tail  # noqa: E402
 import servers  # noqa: E402
 from leat import Leat  # noqa: E402
 
@@ -24,17 +25,10 @@ SLOWER = int(os.environ.get("TEST_SLOWER", 1))   # a program that a sanitizer wa
 MERCY = 20   # beyond the limit
 
 
-LONG_TAIL = pathlib.Path(__file__).with_name("long-tail")   # node ids below scenarios/, one a line
-
-
-def long_tail():
-    return {line.strip() for line in LONG_TAIL.read_text().splitlines() if line.strip() and not line.startswith("#")}
-
-
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """What is named in LONG_TAIL is `slow`."""
-    names = long_tail()
+    """What is named in tests/long-tail is `slow`."""
+    names = long_tail.names()
     for item in items:
         if item.nodeid.removeprefix("tests/scenarios/") in names:
             item.add_marker(pytest.mark.slow)

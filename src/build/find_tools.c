@@ -1,21 +1,17 @@
 /* build/find_tools.c — the pg_dump and pg_restore to use: client_tools_find(), past Debian's wrapper. */
 #include "build/find_tools.h"
 
-#include <limits.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 #include "build/build.h"
 
-/* Debian's /usr/bin/pg_dump is a script that chooses a version by the cluster it believes to be meant: the program
- * itself is taken instead, where it is (LEAT_PG_BINDIR=/usr/bin: no other way leads to the script). */
+/* The program itself, where it is (LEAT_PG_BINDIR=/usr/bin: no other way leads to the wrapper). */
 static const char *past_wrapper(struct arena *a, const char *path, int major)
 {
-    char real[PATH_MAX];
     const char *base = strrchr(path, '/');
     const char *direct;
 
-    if (base == NULL || realpath(path, real) == NULL || strstr(real, "pg_wrapper") == NULL)
+    if (base == NULL || !client_tools_is_wrapper(path))
         return path;
     direct = arena_format(a, "/usr/lib/postgresql/%d/bin%s", major, base);
     return access(direct, X_OK) == 0 ? direct : path;

@@ -1,8 +1,12 @@
 """tests/long-tail names tests that are there, and each has one like it that is always run: other parameters, or at least the same file's others."""
 import pathlib
 import subprocess
+import sys
 
 TREE = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(TREE / "tests" / "lib"))
+
+import long_tail  # noqa: E402
 
 
 def collected(*words):
@@ -11,8 +15,8 @@ def collected(*words):
 
 
 def test_the_long_tail_is_of_tests_that_are_there():
-    names = {line.strip() for line in (TREE / "tests" / "long-tail").read_text().splitlines() if line.strip() and not line.startswith("#")}
-    assert names <= collected("-m", "slow"), "no such test: " + ", ".join(names - collected("-m", "slow"))
+    names, slow = long_tail.names(), collected("-m", "slow")
+    assert names <= slow, "no such test: " + ", ".join(names - slow)
     always = collected()
     for name in names:
         file, function = name.split("[")[0].split("::")

@@ -21,6 +21,13 @@ struct search {
     struct buf seen;           /* for the error: "/usr/bin (15)" */
 };
 
+bool client_tools_is_wrapper(const char *path)
+{
+    char real[PATH_MAX];
+
+    return realpath(path, real) != NULL && strstr(real, "pg_wrapper") != NULL;
+}
+
 int client_tools_major(const char *version_line)
 {
     const char *after = strstr(version_line, "(PostgreSQL) ");
@@ -96,15 +103,7 @@ static void try_folder(struct search *s, const char *folder)
         s->found = (struct client_tools){.dump = dump, .restore = restore, .major = major};
 }
 
-/* Debian's pg_dump in /usr/bin is a Perl script before those of /usr/lib/postgresql/N/bin, which are tried themselves.
- */
-static bool holds_wrapper(struct search *s, const char *folder)
-{
-    char real[PATH_MAX];
-
-    return realpath(arena_format(s->arena, "%s/pg_dump", folder), real) != NULL && strstr(real, "pg_wrapper") != NULL;
-}
-
+/* A folder with Debian's wrapper is passed over: what it leads to is tried itself. */
 static void try_path(struct search *s)
 {
     const char *path = getenv("PATH");
@@ -112,7 +111,7 @@ static void try_path(struct search *s)
     while (path != NULL && *path != '\0') {
         size_t n = strcspn(path, ":");
         const char *folder = arena_format(s->arena, "%.*s", (int)n, path);
-        if (n > 0 && path[0] == '/' && !holds_wrapper(s, folder))
+        if (n > 0 && path[0] == '/' && !client_tools_is_wrapper(arena_format(s->arena, "%s/pg_dump", folder)))
             try_folder(s, folder);
         path += n + (path[n] == ':');
     }

@@ -16,6 +16,9 @@ struct client_tools {
  * of settings the target does not know), or the oldest above it. ERR_PG_DUMP says what was found and what to install.
  * Strings in the arena. */
 MUST_USE enum err client_tools_find(struct arena *a, int at_least, int best, struct client_tools *ret, struct fault *f);
+/* Debian's /usr/bin/pg_dump: a Perl script that chooses one of /usr/lib/postgresql/N/bin by the cluster it believes to
+ * be meant. */
+bool client_tools_is_wrapper(const char *path);
 /* "pg_dump (PostgreSQL) 15.8 (Debian ...)" → 15; 0 when it is no such line. */
 int client_tools_major(const char *version_line);
 
