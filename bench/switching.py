@@ -15,6 +15,8 @@ from wait import wait_for
 SWITCHES = int(os.environ.get("SWITCHES", "50"))
 REHEARSED = 5   # of so many switches one is rehearsed just before
 CLIENTS = int(os.environ.get("CLIENTS", "32"))
+CLOSED, OPEN = 20 * CLIENTS, 100   # transactions a second wanted, of pgbench's clients and of the open-loop load
+PART = 0.5   # of what the machine carries: no more than that, or what is measured is the queue before the switch
 
 
 def quantile(values, q):
@@ -23,6 +25,12 @@ def quantile(values, q):
 
 def pgbench(*args):
     return popen_mortal([str(bin_dir(15) / "pgbench"), "-n", *map(str, args)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def carried(door):
+    """Transactions a second that these clients reach through the door when nothing holds them back, all else running."""
+    out = pgbench("-N", "-c", CLIENTS, "-j", 2, "-T", 15, door).communicate()[0]
+    return float(next(x for x in out.splitlines() if x.startswith("tps")).split()[2])
 
 
 def longest_waits(logs):
@@ -73,7 +81,10 @@ def bench_switch(save):
         try:
             m.run("start", "--yes")
             m.wait_status(lambda s: s["stores"][0].get("following"), 120, "following")
-            loads = [pgbench("-N", "-c", CLIENTS, "-j", 2, "-R", 20 * CLIENTS, "-T", 3600, "-l", "--log-prefix", folder / "closed", door), pgbench("-N", "-c", 4, "-R", 100, "-T", 3600, "-l", "--log-prefix", folder / "open", door)]
+            most = carried(door)
+            share = min(1.0, PART * most / (CLOSED + OPEN))
+            loads = [pgbench("-N", "-c", count, "-j", 2, "-R", max(1, round(share * rate)), "-T", 3600, "-l", "--log-prefix", folder / name, door)
+                     for name, count, rate in (("closed", CLIENTS, CLOSED), ("open", 4, OPEN))]
             with Clients([door], count=4, pause=0.01) as clients:
                 before = clients.total()
                 wait_for(lambda: clients.total() > before + 100, 60, "the load")
@@ -100,5 +111,5 @@ def bench_switch(save):
         "steps_ms": {name: statistics.median(r["steps"][name] for r in rounds) for name in rounds[0]["steps"]},
         "failed": sum(r["failed"] for r in rounds), "errors": len(clients.errors), "lost_or_doubled": len(wrong),
     }
-    save("switch", {"what": f"{len(rounds)} switches there and back, {CLIENTS + 8} clients of one door on the same machine as both servers", "acknowledged": clients.total(), "tries": sum(r["tries"] for r in rounds),
+    save("switch", {"what": f"{len(rounds)} switches there and back, {CLIENTS + 8} clients of one door on the same machine as both servers", "carried_tps": round(most), "load_tps": round(share * (CLOSED + OPEN)), "acknowledged": clients.total(), "tries": sum(r["tries"] for r in rounds),
                     "rehearsed_first_ms": [r["pause_ms"] for r in rehearsed["runs"]], "errors": clients.errors[:10], "lost_or_doubled": wrong[:10], "rounds": rounds, "medians": medians})

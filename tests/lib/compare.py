@@ -1,9 +1,9 @@
 """compare — are two databases the same? Written without a line of leat's own code, so that it can be wrong only by itself.
 
 Every ordinary table outside system schemas (and outside `leat`), columns by name, rows as text under pinned settings, as
-a multiset: each row becomes md5 over its text as a record (which quotes, and tells NULL from nothing); a table is equal when
-it has as many rows and both halves of their md5s add up to the same. Where they do not, the sorted lists of md5 are compared
-(in buckets, so that a large table needs no memory here). Sequences are compared by last_value and is_called. Both sides have
+a multiset: each row becomes a hash of its text as a record (which quotes, and tells NULL from nothing); a table is equal when
+it has as many rows and their hashes add up to the same (of 64 bits by two seeds; beside a server before 11, which has none, both
+halves of md5). Where they do not, the sorted lists of md5 are compared (in buckets, so that a large table needs no memory here). Sequences are compared by last_value and is_called. Both sides have
 to be quiet.
 
 PostgreSQL 12 changed how floating point is written. Between a side before and a side after it, such columns are compared
@@ -114,7 +114,7 @@ def _compare_table(a, b, name, oid_a, oid_b, found, floats):
         return
     columns = {c: send if floats else None for c, _, _, send in columns_a}
     both = [(a, name, columns), (b, name, columns)]
-    whole_a, whole_b = _beside(_whole, both)
+    whole_a, whole_b = _beside(_whole if min(a.server_version, b.server_version) >= 110000 else _whole_md5, both)
     found.rows += whole_a[0]
     if whole_a == whole_b:
         return
@@ -129,12 +129,16 @@ def _compare_table(a, b, name, oid_a, oid_b, found, floats):
                  + _show(a, name, columns, missing, "source") + _show(b, name, columns, extra, "target"))
 
 
-def _row_md5(columns):
+def _row_text(columns):
     """columns: name → the type's send function where the binary form counts, None where the text does."""
     if not columns:
-        return sql.SQL("pg_catalog.md5('')")
+        return sql.SQL("''")
     parts = (sql.SQL("pg_catalog.encode(pg_catalog.{}({}), 'hex')" if send else "{1}").format(sql.Identifier(send or ""), sql.Identifier("t", column)) for column, send in columns.items())
-    return sql.SQL("pg_catalog.md5(row({})::text)").format(sql.SQL(", ").join(parts))
+    return sql.SQL("row({})::text").format(sql.SQL(", ").join(parts))
+
+
+def _row_md5(columns):
+    return sql.SQL("pg_catalog.md5({})").format(_row_text(columns))
 
 
 def _beside(function, both):
@@ -144,6 +148,12 @@ def _beside(function, both):
 
 
 def _whole(c, name, columns):
+    """How many rows, and the sums of their hashes."""
+    return _query(c, sql.SQL("select count(*), sum(pg_catalog.hashtextextended(r, 0)), sum(pg_catalog.hashtextextended(r, 1)) from (select {} r from only {} t offset 0) x").format(
+        _row_text(columns), sql.Identifier(*name)))[0]
+
+
+def _whole_md5(c, name, columns):
     """How many rows, and the sums of their md5s' halves (but for four bits of each)."""
     return _query(c, sql.SQL("select count(*), sum(('x' || pg_catalog.left(m, 15))::bit(60)::bigint), sum(('x' || pg_catalog.substr(m, 17, 15))::bit(60)::bigint) "
                              "from (select {} m from only {} t offset 0) x").format(_row_md5(columns), sql.Identifier(*name)))[0]

@@ -22,7 +22,7 @@ from workload import Workload
 # CYCLE sequences move inside the switch only.
 LEAT_TABLES = tuple(f"leat.{t}" for t in ("progress", "lease", "identity", "copy", "mark", "ddl", "ledger", "built", "scratch", "authority", "turn", "round"))
 # Between a client's transactions, in seconds: what is tried are meetings of writes with kills and copies, and a machine that writes make busy has fewer of them.
-PAUSE = 0.01
+PAUSE = 0.03
 
 
 def pgbench(dsn, *args):

@@ -28,9 +28,9 @@ def test_engine_killed_at_any_instant(server, migration, source, target):
     # PostgreSQL 13 itself cannot always decode a TRUNCATE again after a restart ("could not map filenode"): see docs/traps.md
     with Scene(server, migration, source, target, seed=7, scale=20, truncate=0 if source < 14 else 0.001) as scene:
         scene.start()
-        scene.kill_engines(8)
+        scene.kill_engines(6)
         scene.wait_following(200)
-        scene.kill_engines(4)
+        scene.kill_engines(3)
         scene.wait_following(100)
         scene.finish()
 
@@ -47,7 +47,7 @@ def test_run_until_replicate_ends_and_goes_on(server, migration):
 
 
 def test_interrupted_run_resumes(server, migration):
-    with Scene(server, migration, 15, 17, seed=4, scale=15, awkwardly=False) as scene:
+    with Scene(server, migration, 15, 17, seed=4, scale=10, awkwardly=False) as scene:
         job = scene.leat.start_run("run", "--until", "replicate", "--yes")
         scene.leat.wait_status(lambda s: s["stores"][0].get("copy", {}).get("bytes_done", 0) > 0, 60, "the copy to begin")
         job.interrupt(check=5)
