@@ -71,7 +71,7 @@ void backend_end(struct backend *b)
     w->lost = b;
 }
 
-/* A server's process takes a millisecond to end, just when its clients go on elsewhere. */
+/* One that is ready. A server's process takes a millisecond to end: not just when clients that were held go on. */
 void backend_retire(struct backend *b)
 {
     struct worker *w = b->session->worker;

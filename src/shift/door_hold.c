@@ -208,7 +208,11 @@ void hold_cool(struct session *s)
     else if (was == WARM_FAILED)
         atomic_fetch_sub(&c->cold, 1);
     move_cool(s);
-    if (s->other != NULL)
+    if (s->other == NULL)
+        return;
+    if (s->other->stage == BACKEND_READY)
+        backend_retire(TAKE(s->other));
+    else
         backend_end(TAKE(s->other));
 }
 
@@ -320,6 +324,7 @@ static void warm(struct worker *w, enum side side)
 
     w->warming = true;
     w->warm_side = side;
+    backend_end_retired(w, INT32_MAX); /* their places are wanted */
     for (struct session *s = w->sessions; s != NULL; s = next) {
         next = s->next;
         if (s->server == NULL || session_side(s) == side)

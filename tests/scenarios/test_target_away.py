@@ -171,4 +171,4 @@ def test_a_slot_that_sends_again_what_was_kept(server, migration):
             os.kill(sender, signal.SIGCONT)
         scene.load.wait_commits(100)
         scene.finish()
-        assert "came a second time" in scene.leat.logs()
+        assert "came a second time" in scene.leat.logs(10**8)
