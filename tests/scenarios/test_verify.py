@@ -50,7 +50,7 @@ def test_killed_while_it_compares(server, migration, source, target):
         scene.start()
         scene.wait_following()
         instants = random.Random(source)
-        for _ in range(4):
+        for _ in range(3):
             job = scene.leat.start_run("verify")
             for _ in range(3):
                 wait_for(lambda: scene.leat.pids("engine"), 30, "an engine")
@@ -72,7 +72,7 @@ def empty(scene, table, rows):
 @pytest.mark.trap("P29")
 def test_nobody_waits_for_a_comparison(server, migration):
     """TRUNCATE and ALTER on the source, and what comes of them on the target, go before our locks; what was truncated is compared later."""
-    with Scene(server, migration, 15, 17, seed=33, scale=20, awkwardly=False) as scene:
+    with Scene(server, migration, 15, 17, seed=33, scale=8, awkwardly=False) as scene:
         scene.old.sql("create table emptied (id serial primary key, x int); insert into emptied (x) select 1 from generate_series(1, 50000);"
                       "create unlogged table gone (id int primary key); create materialized view of_then as select count(*) from pgbench_tellers;"
                       "create function one() returns int language sql as 'select 1'; create type mood as enum ('good', 'bad')", db="shop")
