@@ -1,4 +1,5 @@
 """switching — bench/run's figures of the switch: what clients of a door see of it, there and back again and again under load."""
+import collections
 import os
 import pathlib
 import statistics
@@ -16,7 +17,7 @@ SWITCHES = int(os.environ.get("SWITCHES", "50"))
 REHEARSED = 5   # of so many switches one is rehearsed just before
 CLIENTS = int(os.environ.get("CLIENTS", "32"))
 CLOSED, OPEN = 20 * CLIENTS, 100   # transactions a second wanted, of pgbench's clients and of the open-loop load
-PART = 0.5   # of what the machine carries: no more than that, or what is measured is the queue before the switch
+PART = 0.4   # of what the machine carries: much more, and what is measured is the queue before the switch
 
 
 def quantile(values, q):
@@ -49,10 +50,26 @@ def steps(answer):
     return {s["name"]: s["ms"] for s in answer["steps"]}
 
 
-def switch_rounds(m, clients, rounds):
+def busy(server):
+    return server.one("select count(*) from pg_stat_activity where usename = 'app' and state <> 'idle'")
+
+
+def await_level(server):
+    """Until the load has caught up with its schedule: what a comparison of all rows, or the switch before, has put off is done."""
+    looks = collections.deque(maxlen=20)
+
+    def level():
+        looks.append(busy(server) <= CLIENTS // 3)
+        return len(looks) == 20 and all(looks)
+    wait_for(level, 120, "the load to catch up", every=0.05)
+
+
+def switch_rounds(m, clients, rounds, sides):
     found = []
     for n in range(rounds):
+        await_level(sides[n % 2])
         rehearsed = m.run("rehearse", "--yes", timeout=180).json["runs"][0] if n % REHEARSED == 0 else None
+        await_level(sides[n % 2])
         answer = m.run("cutover" if n % 2 == 0 else "rollback", "--yes", timeout=180).json
         found.append({"pause_ms": answer["pause_ms"], "rehearsed_ms": rehearsed and rehearsed["pause_ms"], "failed": answer["failed"], "held": answer["held"], "tries": answer["tries"], "steps": steps(answer),
                       "rehearsed_steps": rehearsed and steps(rehearsed)})
@@ -81,16 +98,16 @@ def bench_switch(save):
         try:
             m.run("start", "--yes")
             m.wait_status(lambda s: s["stores"][0].get("following"), 120, "following")
-            most = carried(door)
-            share = min(1.0, PART * most / (CLOSED + OPEN))
-            loads = [pgbench("-N", "-c", count, "-j", 2, "-R", max(1, round(share * rate)), "-T", 3600, "-l", "--log-prefix", folder / name, door)
-                     for name, count, rate in (("closed", CLIENTS, CLOSED), ("open", 4, OPEN))]
-            with Clients([door], count=4, pause=0.01) as clients:
+            with Clients([door], count=4, pause=0.05) as clients:
+                most = carried(door)
+                share = min(1.0, PART * most / (CLOSED + OPEN))
+                loads = [pgbench("-N", "-c", count, "-j", 2, "-R", max(1, round(share * rate)), "-T", 3600, "-l", "--log-prefix", folder / name, door)
+                         for name, count, rate in (("closed", CLIENTS, CLOSED), ("open", 4, OPEN))]
                 before = clients.total()
                 wait_for(lambda: clients.total() > before + 100, 60, "the load")
                 rehearsed = m.run("rehearse", "--times", "3", "--yes", timeout=180).json
                 m.run("verify")
-                rounds = switch_rounds(m, clients, SWITCHES)
+                rounds = switch_rounds(m, clients, SWITCHES, (old, new))
             died = [load.poll() for load in loads]
             for load in loads:
                 load.terminate()

@@ -1,5 +1,6 @@
 -- A session about itself, at a transaction boundary: everything a session that takes its place must have, and what cannot be given to one.
--- $1: names of custom settings (pg_settings has none of them); $2: whether to look for advisory locks (reads all locks of the server).
+-- $1: names of custom settings (pg_settings has none of them); $2: whether to look for advisory locks (reads all locks of the server). Both are
+-- put in as literals (shift/inspect.c): with parameters it would be planned anew each of the first five times.
 -- Named throughout by schema, operators too: the session's search_path is the client's. No CASE x WHEN, no IN: they look operators up.
 -- The answer is JSON in UTF-8 as bytea, to be fetched in binary: text would be converted to the client's encoding, or fail to be.
 SELECT pg_catalog.convert_to(pg_catalog.json_build_object(

@@ -8,6 +8,8 @@
 
 #define PROBE_US ((int64_t)15000000)
 #define WARM_MS 30000
+#define REFRESHES 3
+#define REFRESH_US ((int64_t)250000)
 
 static enum err check_rows(struct attempt *a, const struct switch_row *old, const struct switch_row *new,
                            struct fault *f)
@@ -125,6 +127,17 @@ static enum err warm(struct attempt *a, struct fault *f)
                      (int64_t)WARM_MS * 1000 + 5000000, NULL, f);
 }
 
+/* Sessions that worked since they were asked what they are, are asked again, now that nobody waits for it: each time there are fewer of
+ * them, and the fewer the hold has to ask, the shorter it is. One that comes to no boundary is not waited for more than once. */
+static enum err refresh(struct attempt *a, struct fault *f)
+{
+    int64_t began = world_mono_us();
+
+    for (int i = 0; i < REFRESHES && world_mono_us() - began < REFRESH_US; i++)
+        TRY(warm(a, f));
+    return ERR_OK;
+}
+
 enum err attempt_gate(struct attempt *a, struct fault *f)
 {
     enum err err;
@@ -145,6 +158,8 @@ enum err attempt_gate(struct attempt *a, struct fault *f)
         err = check_movable(a, f);
     if (err == ERR_OK) /* the last of it: whoever settles meanwhile ends the attempt */
         err = a->ops->switch_gate(a->sw, a->epoch, &a->attempt, f);
+    if (err == ERR_OK)
+        err = refresh(a, f);
     attempt_ends(a, SWITCH_GATE);
     return err;
 }

@@ -199,7 +199,8 @@ struct session {
     bool survey_wanted;    /* at its next boundary: inspected, and made anew beforehand */
     bool preparing;        /* counted: that is wanted, or under way */
     bool unchanged;        /* nothing was passed on from its client since it was asked what it is, and it could move */
-    bool inspect_kept;     /* its server has the question prepared */
+    bool inspect_kept;     /* its server has the question prepared, */
+    size_t inspect_customs; /* for so many names */
     struct reads *reads;   /* NULL: it is not of the share of those that read on the target */
     struct sockaddr_storage peer;
     char why[160];         /* why its move failed, or cannot be */
@@ -453,6 +454,8 @@ void hold_over(struct session *s);
 
 /* --- door_move.c --- */
 void move_inspect(struct session *s);
+/* Adds the question to what its server is sent: one ReadyForQuery. */
+void move_add_question(struct session *s, struct buf *out);
 /* Rebuilt on `other`, or why not. */
 void move_rebuild(struct session *s);
 void move_rebuilt(struct session *s, const char *why);

@@ -62,6 +62,26 @@ static const char *judge(struct session *s, struct backend *b)
     return why != NULL ? why : other_request(s, &probe, s->arena);
 }
 
+/* Whether the other connection is just what the session is: it was made so beforehand, and nothing has changed. */
+static bool is_made(struct session *s)
+{
+    return s->made != NULL && session_state_differs(s->made, s->state, s->arena) == NULL && session_state_differs(s->state, s->made, s->arena) == NULL;
+}
+
+static bool same_unnamed(const struct session *s)
+{
+    return s->unnamed.len == s->made_unnamed.len && memcmp(buf_cstr(&s->unnamed), buf_cstr(&s->made_unnamed), s->unnamed.len) == 0;
+}
+
+/* It has worked since the other connection was made, and is what it was. Where its unnamed statement is another it is asked once more
+ * when it is held: that one is the last to be made. */
+static void surveyed_again(struct session *s)
+{
+    s->unchanged = s->unchanged && same_unnamed(s);
+    move_forget(s);
+    move_prepared(s);
+}
+
 static void inspected(struct session *s, struct backend *b)
 {
     const char *why;
@@ -84,23 +104,32 @@ static void inspected(struct session *s, struct backend *b)
     }
     if (s->warm != WARM_FAILED) /* that is why it cannot move, then */
         snprintf(s->why, sizeof s->why, "%s", why != NULL ? why : "");
-    if (why == NULL && s->move == MOVE_NONE)
-        move_prepare(s);
-    else
+    if (why != NULL || s->move != MOVE_NONE)
         move_prepared(s);
+    else if (is_made(s))
+        surveyed_again(s);
+    else
+        move_prepare(s);
 }
 
-/* The question is kept prepared in the session: asked again it costs the server a third. */
+/* It is kept prepared in the session: asked again it costs the server a third. */
+void move_add_question(struct session *s, struct buf *out)
+{
+    if (s->inspect_kept && s->inspect_customs == s->notes.custom_count) { /* names only come, none goes */
+        inspect_again(out);
+        return;
+    }
+    inspect_keep(out, (const char *const *)s->notes.customs, s->notes.custom_count, true);
+    s->inspect_kept = true;
+    s->inspect_customs = s->notes.custom_count;
+}
+
 void move_inspect(struct session *s)
 {
     AUTO_BUF out = {0};
     size_t begin;
 
-    if (s->inspect_kept)
-        inspect_again(&out, (const char *const *)s->notes.customs, s->notes.custom_count, true);
-    else
-        inspect_keep(&out, (const char *const *)s->notes.customs, s->notes.custom_count, true);
-    s->inspect_kept = true;
+    move_add_question(s, &out);
     s->unchanged = true; /* from the question on */
     if (s->unnamed.len > 0) {
         begin = pgwire_begin(&out, 'D');
@@ -150,7 +179,7 @@ static void move_prepared(struct session *s)
 
 void move_want_survey(struct session *s)
 {
-    if (s->preparing || s->stage != SESSION_LIVE)
+    if (s->preparing || s->stage != SESSION_LIVE || move_is_known(s))
         return;
     s->preparing = true;
     s->survey_wanted = true;
@@ -305,12 +334,6 @@ void move_prepare(struct session *s)
     }
 }
 
-/* Whether the other connection is just what the session is: it was made so beforehand, and nothing has changed. */
-static bool is_made(struct session *s)
-{
-    return s->made != NULL && session_state_differs(s->made, s->state, s->arena) == NULL && session_state_differs(s->state, s->made, s->arena) == NULL;
-}
-
 static void unnamed_made(struct session *s, struct backend *b)
 {
     if (s->move == MOVE_REBUILDING && s->state != NULL)
@@ -349,7 +372,7 @@ void move_rebuild(struct session *s)
         why = "its other connection is still busy with an attempt before";
     else if (!is_made(s))
         why = make_anew(s);
-    else if (s->unnamed.len != s->made_unnamed.len || memcmp(buf_cstr(&s->unnamed), buf_cstr(&s->made_unnamed), s->unnamed.len) != 0)
+    else if (!same_unnamed(s))
         why = make_unnamed(s);
     else
         move_rebuilt(s, NULL);

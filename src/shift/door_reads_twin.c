@@ -135,11 +135,7 @@ void twin_ask(struct session *s)
 {
     AUTO_BUF out = {0};
 
-    if (s->inspect_kept)
-        inspect_again(&out, (const char *const *)s->notes.customs, s->notes.custom_count, true);
-    else
-        inspect_keep(&out, (const char *const *)s->notes.customs, s->notes.custom_count, true);
-    s->inspect_kept = true;
+    move_add_question(s, &out);
     backend_talk(s->server, &out, 1, told);
 }
 

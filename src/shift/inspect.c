@@ -9,36 +9,54 @@
 #include "sql_embedded.h"
 #include "wire/bytes.h"
 
-#define TEXT_ARRAY_OID 1009
-#define BOOL_OID 16
 #define BINARY 1
 
 /* --- the question --- */
 
-static void add_parse(struct buf *b)
+/* Names of plain letters with a dot in them: an array's literal needs no quoting. */
+static void add_names(struct buf *b, const char *const *customs, size_t count)
+{
+    buf_adds(b, "'{");
+    for (size_t i = 0; i < count; i++) {
+        ENSURE(strpbrk(customs[i], "'\\\"{}, ") == NULL);
+        buf_addf(b, "%s%s", i > 0 ? "," : "", customs[i]);
+    }
+    buf_adds(b, "}'");
+}
+
+/* Without parameters: a statement that has some is planned anew each of its first five times, which takes longer than carrying it out. */
+static void add_text(struct buf *b, const char *const *customs, size_t count, bool locks)
+{
+    const char *at = SQL_DOOR_INSPECT;
+
+    for (const char *next = strchr(at, '$'); next != NULL; at = next + 2, next = strchr(at, '$')) {
+        buf_add(b, at, (size_t)(next - at));
+        if (next[1] == '1')
+            add_names(b, customs, count);
+        else
+            buf_adds(b, locks ? "true" : "false");
+    }
+    buf_add(b, at, strlen(at) + 1);
+}
+
+static void add_parse(struct buf *b, const char *const *customs, size_t count, bool locks)
 {
     size_t at = message_begin(b, 'P');
 
     message_string(b, SESSION_INSPECT_NAME);
-    message_string(b, SQL_DOOR_INSPECT);
-    buf_add_u16be(b, 2);
-    buf_add_u32be(b, TEXT_ARRAY_OID);
-    buf_add_u32be(b, BOOL_OID);
+    add_text(b, customs, count, locks);
+    buf_add_u16be(b, 0);
     message_end(b, at);
 }
 
-static void add_bind(struct buf *b, const char *const *customs, size_t count, bool locks)
+static void add_bind(struct buf *b)
 {
     size_t at = message_begin(b, 'B');
 
     message_string(b, "");
     message_string(b, SESSION_INSPECT_NAME);
-    buf_add_u16be(b, 1);
-    buf_add_u16be(b, BINARY);
-    buf_add_u16be(b, 2);
-    message_text_array(b, customs, count);
-    buf_add_u32be(b, 1);
-    buf_addc(b, locks);
+    buf_add_u16be(b, 0);
+    buf_add_u16be(b, 0);
     buf_add_u16be(b, 1);
     buf_add_u16be(b, BINARY);
     message_end(b, at);
@@ -46,8 +64,8 @@ static void add_bind(struct buf *b, const char *const *customs, size_t count, bo
 
 void inspect_request(struct buf *ret, const char *const *customs, size_t custom_count, bool locks)
 {
-    add_parse(ret);
-    add_bind(ret, customs, custom_count, locks);
+    add_parse(ret, customs, custom_count, locks);
+    add_bind(ret);
     message_execute(ret);
     message_close_statement(ret, SESSION_INSPECT_NAME);
     message_sync(ret);
@@ -56,13 +74,13 @@ void inspect_request(struct buf *ret, const char *const *customs, size_t custom_
 void inspect_keep(struct buf *ret, const char *const *customs, size_t custom_count, bool locks)
 {
     message_close_statement(ret, SESSION_INSPECT_NAME); /* one kept before; none is no error */
-    add_parse(ret);
-    inspect_again(ret, customs, custom_count, locks);
+    add_parse(ret, customs, custom_count, locks);
+    inspect_again(ret);
 }
 
-void inspect_again(struct buf *ret, const char *const *customs, size_t custom_count, bool locks)
+void inspect_again(struct buf *ret)
 {
-    add_bind(ret, customs, custom_count, locks);
+    add_bind(ret);
     message_execute(ret);
     message_sync(ret);
 }

@@ -63,16 +63,16 @@ struct session_state {
 const char *session_setting_find(const struct session_setting *list, size_t count, const char *name);
 
 /* The question: Parse, Bind, Execute, Close, Sync; one ReadyForQuery, and of the answer only its one DataRow counts.
- * customs: names of custom settings to look for. locks: whether to look for advisory locks, which reads every lock of
+ * customs: names of custom settings to look for, as session_notes has them. locks: whether to look for advisory locks, which reads every lock of
  * the server (milliseconds while thousands are held): false after nothing was forwarded since it was asked with true.
  */
 void inspect_request(struct buf *ret, const char *const *customs, size_t custom_count, bool locks);
 /* The same at less cost, where the answer is awaited by people: asked once beforehand with the statement kept, it takes a third of the time again
  * (the first answer of a fresh session takes longest of all). Until inspect_forget() the client can find the statement in
- * pg_prepared_statements. Each is one ReadyForQuery. inspect_again() fails with 26000 after the client's DISCARD ALL or DEALLOCATE ALL: then ask
- * with inspect_request(). */
+ * pg_prepared_statements. Each is one ReadyForQuery. inspect_again() asks what inspect_keep() was given, and fails with 26000 after the client's
+ * DISCARD ALL or DEALLOCATE ALL: then ask with inspect_request(). */
 void inspect_keep(struct buf *ret, const char *const *customs, size_t custom_count, bool locks);
-void inspect_again(struct buf *ret, const char *const *customs, size_t custom_count, bool locks);
+void inspect_again(struct buf *ret);
 void inspect_forget(struct buf *ret);
 /* The body of that DataRow (after its length). ERR_PROTOCOL: it is no answer to the question. */
 MUST_USE enum err session_state_parse_row(struct arena *arena, const char *body, size_t len, struct session_state **ret,

@@ -65,8 +65,10 @@ long shim_inspect(int how, const char *customs, int locks, const char **ret)
     }
     if (how == 'f')
         inspect_forget(&out);
+    else if (how == 'a')
+        inspect_again(&out);
     else
-        (how == 'k' ? inspect_keep : how == 'a' ? inspect_again : inspect_request)(&out, names, count, locks != 0);
+        (how == 'k' ? inspect_keep : inspect_request)(&out, names, count, locks != 0);
     *ret = out.data;
     return (long)out.len;
 }

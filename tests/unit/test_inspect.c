@@ -172,7 +172,10 @@ static void the_questions_bytes(void **state)
     kinds_of(&b, &kinds);
     assert_string_equal(kinds.data, "PBECS");
     assert_memory_equal(b.data + 5, SESSION_INSPECT_NAME, sizeof SESSION_INSPECT_NAME);
-    assert_int_equal(b.len - none.len, 8 + 4 + strlen("app.x")); /* the array's size and bound; a length; the name */
+    assert_int_equal(b.len - none.len, strlen("app.x"));
+    assert_non_null(memmem(b.data, b.len, "'{app.x}'::pg_catalog.text[]", 28));
+    assert_non_null(memmem(b.data, b.len, "WHERE true::pg_catalog.bool AND", 31));
+    assert_null(memchr(b.data, '$', b.len)); /* no parameter is left: it is planned once */
 }
 
 static enum err rebuild(const char *json, const char *login, const char *unnamed, size_t unnamed_len, struct buf *ret,

@@ -251,18 +251,30 @@ enum err pg_rights_reads_passwords(struct pg *pg, bool *ret, struct fault *f)
     return ERR_OK;
 }
 
-enum err pg_rights_sums_ask(struct pg *pg, bool passwords, struct fault *f)
+static const char *sums_name(bool passwords)
+{
+    return passwords ? "leat.rights.passwords" : "leat.rights";
+}
+
+enum err pg_rights_sums_prepare(struct pg *pg, bool passwords, struct fault *f)
 {
     static const char sql[] = SQL_RIGHTS_SUMS;
     static const char gap[] = "{roles}";
     const char *at = strstr(sql, gap);
     AUTO_CHARS *whole = NULL;
+    AUTO_RESULT *r = NULL;
 
     ENSURE(at != NULL);
     whole = mem_format("%.*s%s%s", (int)(at - sql), sql, passwords ? "pg_catalog.pg_authid" : "pg_catalog.pg_roles",
                        at + sizeof gap - 1);
-    if (PQsendQuery(pg->conn, whole) != 1)
-        return pg_fault(pg, NULL, whole, f);
+    r = PQprepare(pg->conn, sums_name(passwords), whole, 0, NULL);
+    return PQresultStatus(r) == PGRES_COMMAND_OK ? ERR_OK : pg_fault(pg, r, whole, f);
+}
+
+enum err pg_rights_sums_ask(struct pg *pg, bool passwords, struct fault *f)
+{
+    if (PQsendQueryPrepared(pg->conn, sums_name(passwords), 0, NULL, NULL, NULL, 0) != 1)
+        return pg_fault(pg, NULL, SQL_RIGHTS_SUMS, f);
     return ERR_OK;
 }
 

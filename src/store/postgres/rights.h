@@ -15,9 +15,10 @@ MUST_USE enum err pg_rights_compare(struct pg *old_side, struct pg *new_side, co
                                     struct rights_difference **ret, size_t *ret_count, bool *ret_unread,
                                     struct fault *f);
 
-/* A side's rights in a few numbers, other ones whenever they changed. In two steps, so that both servers work at the
- * same time. */
+/* A side's rights in a few numbers, other ones whenever they changed. Asked and taken in two steps, so that both servers work at the
+ * same time; prepared once in a session: what is asked there for the first time takes four times as long. */
 #define RIGHTS_SUMS 512
+MUST_USE enum err pg_rights_sums_prepare(struct pg *pg, bool passwords, struct fault *f);
 MUST_USE enum err pg_rights_sums_ask(struct pg *pg, bool passwords, struct fault *f);
 /* Whether they can be asked for with what roles are known by. */
 MUST_USE enum err pg_rights_reads_passwords(struct pg *pg, bool *ret, struct fault *f);

@@ -213,6 +213,19 @@ static enum err look_at_left_out(struct store_switch *w, struct obstacles *o, st
 
 /* --- rights --- */
 
+/* By the sessions that are to be asked again while clients wait. */
+static enum err prepare_sums(struct store_switch *w, struct fault *f)
+{
+    bool *ready = &w->sums_ready[w->reads_passwords];
+
+    if (*ready)
+        return ERR_OK;
+    TRY(pg_rights_sums_prepare(w->deciding, w->reads_passwords, f));
+    TRY(pg_rights_sums_prepare(w->opening, w->reads_passwords, f));
+    *ready = true;
+    return ERR_OK;
+}
+
 /* Both servers work on it at the same time. */
 static enum err rights_sums(struct store_switch *w, char ret_old[RIGHTS_SUMS], char ret_new[RIGHTS_SUMS],
                             struct fault *f)
@@ -221,10 +234,11 @@ static enum err rights_sums(struct store_switch *w, char ret_old[RIGHTS_SUMS], c
     enum err err;
     enum err there;
 
-    TRY(pg_rights_sums_ask(w->beside, w->reads_passwords, f));
-    TRY(pg_rights_sums_ask(w->there, w->reads_passwords, f));
-    err = pg_rights_sums_take(w->beside, ret_old, f);
-    there = pg_rights_sums_take(w->there, ret_new, err == ERR_OK ? f : &second);
+    TRY(prepare_sums(w, f));
+    TRY(pg_rights_sums_ask(w->deciding, w->reads_passwords, f));
+    TRY(pg_rights_sums_ask(w->opening, w->reads_passwords, f));
+    err = pg_rights_sums_take(w->deciding, ret_old, f);
+    there = pg_rights_sums_take(w->opening, ret_new, err == ERR_OK ? f : &second);
     return err != ERR_OK ? err : there;
 }
 

@@ -19,6 +19,7 @@ struct store_switch {
     char old_rights[RIGHTS_SUMS]; /* as they were when they were compared; "": they were not */
     char new_rights[RIGHTS_SUMS];
     bool reads_passwords;
+    bool sums_ready[2];  /* by reads_passwords: prepared in deciding and opening */
     bool asks_rights;    /* deciding and opening were asked for them as they are now */
     bool locks;          /* deciding is in its transaction */
     bool opens;          /* opening is in its own */
