@@ -299,6 +299,7 @@ static const char *make_anew(struct session *s)
     const char *why = other_request(s, &made, s->arena);
     int ready = s->other_used ? 3 : 2;
 
+    s->made = NULL; /* also if it cannot be said: what was made before is not what the session is */
     if (why != NULL)
         return why;
     if (s->other_used)
@@ -312,7 +313,6 @@ static const char *make_anew(struct session *s)
         ready++;
     }
     s->other_used = true;
-    s->made = NULL;
     buf_clear(&s->made_unnamed);
     buf_add(&s->made_unnamed, buf_cstr(&s->unnamed), s->unnamed.len);
     backend_talk(s->other, &out, ready, rebuilt);

@@ -631,6 +631,27 @@ def test_the_unnamed_statement_moves_and_a_failed_one_does_not(pair):
         assert e.value.fields["C"] == "26000"
 
 
+def test_asked_again_it_is_what_it_became_that_moves(pair):
+    """Warmed a second time, as the gate does just before the hold: what was made the first time counts only while the session is that still."""
+    old, _, door = pair()
+    old.sql("create type mood as enum ('sad')", db="shop")   # there alone
+    mood = int(old.one("select 'mood'::regtype::oid", db="shop"))
+    with Raw(door.port, db="shop") as c, Raw(door.port, db="shop") as d:
+        c.sql("set work_mem = '6MB'")
+        d.sql("set work_mem = '6MB'")
+        assert door.warm()["ok"]
+        c.sql("set work_mem = '7MB'")
+        d.sql("set work_mem = '7MB'")
+        d.send(parse("", "select $1::mood", (mood,)), sync())
+        assert door.warm()["ok"] and door.hold()["ok"]
+        refused = door.rebuild()
+        assert not refused["ok"] and len(refused["why"]) == 1, refused   # d's unnamed statement cannot be there
+        assert door.release("source", 0)["ok"]
+        assert d.sql("show work_mem") == [["7MB"]]
+        assert move(door)["moved"] == 2
+        assert [x.sql("show work_mem") for x in (c, d)] == [[["7MB"]]] * 2
+
+
 def test_a_pipeline_is_held_at_its_boundary_and_loses_nothing(pair):
     """Fifty batches in one write, and sessions moved under them: every answer comes, in order."""
     old, new, door = pair()
