@@ -3,8 +3,8 @@
 Every ordinary table outside system schemas (and outside `leat`), columns by name, rows as text under pinned settings, as
 a multiset: each row becomes a hash of its text as a record (which quotes, and tells NULL from nothing); a table is equal when
 it has as many rows and their hashes add up to the same (of 64 bits by two seeds; beside a server before 11, which has none, both
-halves of md5). Where they do not, the sorted lists of md5 are compared (in buckets, so that a large table needs no memory here). Sequences are compared by last_value and is_called. Both sides have
-to be quiet.
+halves of md5). Where they do not, the sorted lists of md5 are compared (in buckets, so that a large table needs no memory here).
+Sequences are compared by last_value and is_called. Both sides have to be quiet.
 
 PostgreSQL 12 changed how floating point is written. Between a side before and a side after it, such columns are compared
 by their binary form, and floats inside other types (composites) by 15 digits.

@@ -158,10 +158,12 @@ def test_killed_between_a_cut_and_the_return_of_what_it_took(server, migration):
 
         def spoilt():
             return f.one("select count(*) from t where x = 'spoilt'")
+
         def as_before():   # a table known to differ is left alone until it is mended
             f.new.sql("drop function if exists spoil cascade", db="shop")
             f.new.sql("update t set x = 'x' where x = 'spoilt'", db="shop")
             assert f.leat.run("verify").json["ok"]
+
         with contextlib.closing(f.new.conn("shop")) as holder:
             for _ in range(5):   # a round may have come in between
                 f.source("insert into quiet default values")
