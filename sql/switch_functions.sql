@@ -10,8 +10,8 @@
 --   leat.abort_attempt()  an attempt ends on the side that serves: from then on it cannot be decided
 --   leat.annul_attempt()  the other side failed over: what it may have decided before can no longer be opened here ...
 --   leat.take_over()      ... and only after that does abort_attempt's like count there, on its new timeline
---   leat.force_open()     the other side is lost for good: this one serves, whatever that one says
---   leat.leave()          the other side serves since then: this one, which is back, no longer does
+--   leat.force_open()     the other side is lost for good: this one serves, whatever that one says, as the server it is now; by a later epoch than any known
+--   leat.leave()          the other side serves since then: this one, which is back, no longer does; one that was shut all the while has only to take the epoch
 CREATE OR REPLACE FUNCTION leat.fence() RETURNS trigger LANGUAGE plpgsql AS $leat$
 BEGIN
     RAISE EXCEPTION 'leat: %.% takes no writes on this side', TG_TABLE_SCHEMA, TG_TABLE_NAME
@@ -153,19 +153,22 @@ BEGIN
 END
 $leat$;
 
-CREATE OR REPLACE FUNCTION leat.force_open(of_migration text, of_store text, of_epoch bigint, of_attempt bigint) RETURNS boolean
+DROP FUNCTION IF EXISTS leat.force_open(text, text, bigint, bigint);
+CREATE OR REPLACE FUNCTION leat.force_open(of_migration text, of_store text, of_epoch bigint, of_attempt bigint, next_epoch bigint) RETURNS boolean
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $leat$
 DECLARE
     a leat.authority;
 BEGIN
     PERFORM set_config('synchronous_commit', 'on', true), set_config('lock_timeout', '4s', true);
     SELECT x.* INTO a FROM leat.authority x WHERE x.migration = of_migration AND x.store = of_store FOR UPDATE;
-    IF a.epoch IS NULL OR a.epoch <> of_epoch OR a.attempt <> of_attempt OR a.open OR a.side = a.here THEN
+    IF a.epoch IS NULL OR a.epoch <> of_epoch OR a.attempt <> of_attempt OR next_epoch <= of_epoch OR leat.server() IS NULL THEN
         RETURN false;
     END IF;
     PERFORM leat.fence_set(a.fence, 'DISABLE');
-    UPDATE leat.authority x SET epoch = of_epoch + 1, side = x.here, attempt = of_attempt + 1, open = true WHERE x.migration = of_migration AND x.store = of_store;
-    INSERT INTO leat.turn (migration, store, epoch, serves) VALUES (of_migration, of_store, of_epoch + 1, true);
+    UPDATE leat.authority x SET epoch = next_epoch, side = x.here, attempt = of_attempt + 1, open = true,
+        source_server = CASE x.here WHEN 'source' THEN leat.server() ELSE x.source_server END,
+        target_server = CASE x.here WHEN 'target' THEN leat.server() ELSE x.target_server END WHERE x.migration = of_migration AND x.store = of_store;
+    INSERT INTO leat.turn (migration, store, epoch, serves) VALUES (of_migration, of_store, next_epoch, true);
     RETURN true;
 END
 $leat$;
@@ -178,11 +181,14 @@ DECLARE
 BEGIN
     PERFORM set_config('synchronous_commit', 'on', true), set_config('lock_timeout', '4s', true);
     SELECT x.* INTO a FROM leat.authority x WHERE x.migration = of_migration AND x.store = of_store FOR UPDATE;
-    IF a.epoch IS NULL OR a.epoch <> of_epoch OR a.attempt <> of_attempt OR NOT a.open OR a.side <> a.here OR serving_epoch <= of_epoch THEN
+    IF a.epoch IS NULL OR a.epoch <> of_epoch OR a.attempt <> of_attempt OR serving_epoch <= of_epoch THEN
         RETURN false;
     END IF;
     UPDATE leat.authority x SET epoch = serving_epoch, side = CASE x.here WHEN 'source' THEN 'target' ELSE 'source' END, open = false
         WHERE x.migration = of_migration AND x.store = of_store;
+    IF NOT a.open THEN
+        RETURN true;
+    END IF;
     PERFORM leat.fence_set(a.fence, 'ENABLE ALWAYS');
     INSERT INTO leat.turn (migration, store, epoch, serves) VALUES (of_migration, of_store, serving_epoch, false);
     INSERT INTO leat.ledger (migration, store, position, table_name, kind, why)
@@ -200,5 +206,5 @@ REVOKE ALL ON FUNCTION leat.open_side(text, text, bigint, text, bigint) FROM PUB
 REVOKE ALL ON FUNCTION leat.abort_attempt(text, text, bigint, bigint) FROM PUBLIC;
 REVOKE ALL ON FUNCTION leat.annul_attempt(text, text, bigint, bigint, text) FROM PUBLIC;
 REVOKE ALL ON FUNCTION leat.take_over(text, text, bigint, bigint, text) FROM PUBLIC;
-REVOKE ALL ON FUNCTION leat.force_open(text, text, bigint, bigint) FROM PUBLIC;
+REVOKE ALL ON FUNCTION leat.force_open(text, text, bigint, bigint, bigint) FROM PUBLIC;
 REVOKE ALL ON FUNCTION leat.leave(text, text, bigint, bigint, bigint, text) FROM PUBLIC

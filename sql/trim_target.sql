@@ -3,7 +3,7 @@
 WITH passed AS (
     DELETE FROM leat.progress a
     WHERE a.migration = $1 AND a.stream = $4
-        AND a.position < (SELECT pg_catalog.max(m.position) FROM leat.progress m WHERE m.migration = $1 AND m.stream = $2))
+        AND a.position < (SELECT m.position FROM leat.progress m WHERE m.migration = $1 AND m.stream = $2 ORDER BY m.position DESC LIMIT 1))
 DELETE FROM leat.progress p
 WHERE p.migration = $1 AND p.stream IN ($2, $3)
     AND p.ctid <> ALL (ARRAY(

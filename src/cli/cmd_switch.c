@@ -197,6 +197,22 @@ static void say_denied(const struct switch_report *r)
         printf("  nobody but leat connects to the %s any more\n", json_string_value(json_object_get(r->deny, "side")));
 }
 
+/* Where a pause is long, it is most often for one client. */
+static void say_last_held(const struct switch_report *r)
+{
+    const char *client;
+    const char *user;
+    const char *application;
+    double boundary_ms;
+    double held_ms;
+
+    if (r->last_held != NULL &&
+        json_unpack(r->last_held, "{s:s, s:s, s:s, s:F, s:F}", "client", &client, "user", &user, "application",
+                    &application, "boundary_ms", &boundary_ms, "held_ms", &held_ms) == 0)
+        printf("  held last: %s (%s, %s), whose transaction ended %.1f ms after the hold began; held after %.1f\n",
+               client, user, application[0] != '\0' ? application : "no name", boundary_ms, held_ms);
+}
+
 static void tell(const struct switching *w, const struct config_store *store, const struct switch_report *r, enum err err)
 {
     json_t *o =
@@ -206,6 +222,8 @@ static void tell(const struct switching *w, const struct config_store *store, co
                   (json_int_t)r->failed, "unmovable", r->unmovable != NULL ? json_incref(r->unmovable) : json_array(),
                   "authority", side_word(r), "epoch", (json_int_t)r->epoch, "doors", r->doors, "tries", r->tries);
 
+    json_object_set_new(o, "asked", json_integer(r->asked));
+    json_object_set_new(o, "last_held", r->last_held != NULL ? json_incref(r->last_held) : json_null());
     json_object_set_new(o, "deny", r->deny != NULL ? json_incref(r->deny) : json_null());
     json_array_append_new(w->stores, o);
     if (w->cli->json)
@@ -218,6 +236,7 @@ static void tell(const struct switching *w, const struct config_store *store, co
         if (r->step_us[i] > 0)
             printf("%s %.1f  ", switch_step_name((enum switch_step)i), (double)r->step_us[i] / 1000);
     putchar('\n');
+    say_last_held(r);
     say_denied(r);
 }
 
@@ -272,6 +291,7 @@ static enum err run_times(struct switching *w, const struct switch_job *job, con
         if (report.decided)
             await_word(w, store, report.source_serves);
         json_decref(report.unmovable);
+        json_decref(report.last_held);
         json_decref(report.deny);
         TRY(err);
     }

@@ -56,11 +56,23 @@ static void add_window(const struct forcing *g, struct buf *out)
                  g->lost, (double)g->behind_us / 1e6, world_time_words(world_wall_us(), now));
 }
 
+/* The side says that it serves already: of before it failed over, or was restored, or left. */
+static void add_own_word(const struct forcing *g, struct buf *out)
+{
+    buf_addf(out,
+             "its own row says that it serves, since epoch %" PRId64
+             ", which counts for nothing by itself: it may have handed over to the %s and no longer know it, and then "
+             "what clients were told is committed there since is at risk; ",
+             g->look.view.epoch, g->lost);
+}
+
 static void describe(const struct forcing *g, struct buf *out)
 {
     buf_addf(out, "the %s is to serve from epoch %" PRId64 " on, without the word of the %s (%.300s). Not known: ",
-             g->opened, g->look.view.epoch + 1, g->lost, g->look.why);
+             g->opened, g->look.view.next_epoch, g->lost, g->look.why);
     buf_addf(out, "what the %s itself says of who serves, and whether it handed over; ", g->lost);
+    if (g->look.view.open)
+        add_own_word(g, out);
     add_window(g, out);
     buf_addf(
         out,
@@ -72,10 +84,11 @@ static void describe(const struct forcing *g, struct buf *out)
 static json_t *facts(const struct forcing *g)
 {
     json_t *o = json_pack("{s:b, s:s, s:s, s:I, s:s, s:I, s:I, s:s}", "forced", 1, "authority", g->opened, "lost",
-                          g->lost, "epoch", (json_int_t)(g->look.view.epoch + 1), "applied",
+                          g->lost, "epoch", (json_int_t)g->look.view.next_epoch, "applied",
                           g->look.view.applied != NULL ? g->look.view.applied : "", "heard_us", (json_int_t)g->heard_us,
                           "behind_us", (json_int_t)g->behind_us, "heard_at", g->heard_at);
 
+    json_object_set_new(o, "said_it_serves", json_boolean(g->look.view.open));
     json_object_set_new(o, "at_us", json_integer((json_int_t)world_wall_us()));
     return o;
 }

@@ -90,16 +90,23 @@ enum err attempt_connect_again(struct attempt *a, struct fault *f)
     return ERR_OK;
 }
 
-/* For another try: doors that came back are spoken to again. */
-enum err attempt_begin_again(struct attempt *a, struct fault *f)
+enum err attempt_doors_again(struct attempt *a, struct fault *f)
 {
     struct doors *doors;
 
-    TRY(attempt_connect_again(a, f));
+    ENSURE(!a->holds); /* doors settle where the connection that holds is lost */
     TRY(doors_open(a->job->state_dir, a->base, &doors, f));
     doors_free(a->doors);
     a->doors = doors;
     return ERR_OK;
+}
+
+/* For another try: doors that came back are spoken to again. */
+enum err attempt_begin_again(struct attempt *a, struct fault *f)
+{
+    TRY(attempt_connect_again(a, f));
+    a->holds = false; /* of those that could not be told: they settle */
+    return attempt_doors_again(a, f);
 }
 
 int64_t attempt_new_mark(struct attempt *a)

@@ -21,7 +21,9 @@ struct attempt {
     int64_t attempt;
     int64_t mark;
     int64_t began_us; /* of the step */
-    int64_t paused_us;
+    int64_t paused_us; /* 0: nobody was held yet */
+    bool looked;       /* the rows were read: it is known who serves */
+    bool warmed;       /* doors were told to make ready */
     bool holds;    /* doors were told to hold */
     bool admitted; /* clients were let in again on the new side, which had been denied */
 };
@@ -41,6 +43,8 @@ void attempt_close(struct attempt *a);
 MUST_USE enum err attempt_connect_again(struct attempt *a, struct fault *f);
 /* For another try: doors that came back are spoken to again. */
 MUST_USE enum err attempt_begin_again(struct attempt *a, struct fault *f);
+/* Those that are there now; nothing is held. */
+MUST_USE enum err attempt_doors_again(struct attempt *a, struct fault *f);
 /* Marks only grow: one that comes round late counts for none after it. */
 int64_t attempt_new_mark(struct attempt *a);
 /* ERR_INTERRUPTED, or `late` with `what` after until_us of the monotonic clock. */
@@ -50,13 +54,17 @@ MUST_USE enum err attempt_await_mark(struct attempt *a, enum store_side on, int6
 /* --- gate.c: nothing is held yet --- */
 
 MUST_USE enum err attempt_gate(struct attempt *a, struct fault *f);
+/* Right before they are held: doors ask those sessions again that worked since. */
+MUST_USE enum err attempt_refresh(struct attempt *a, struct fault *f);
 
 /* --- pause.c: clients wait --- */
 
-/* hold → lock → mark → check, drain ∥ rebuild. Whatever it answers, nothing is decided. */
+/* hold → lock → mark → check, drain ∥ rebuild → prepare. Whatever it answers, nothing is decided. */
 MUST_USE enum err attempt_before_decision(struct attempt *a, struct fault *f);
 MUST_USE enum err attempt_release(struct attempt *a, const char *side, int64_t epoch, struct fault *f);
-void attempt_go_back(struct attempt *a);
+/* An error: it is not known who serves, or a door could not be told. */
+MUST_USE enum err attempt_go_back(struct attempt *a, struct fault *f);
+void attempt_cool(struct attempt *a);
 
 /* --- decision.c --- */
 

@@ -2,7 +2,20 @@
  *
  * Invariants
  *  1. Nothing is forced where the rows can still be settled by: they say more than a person can know.
- *  2. Before the side opens, this machine knows that no older epoch serves any more (store/least_epoch.h), and the journal who said so. */
+ *  2. Before the side opens, this machine knows that no older epoch serves any more (store/least_epoch.h), and the
+ * journal who said so.
+ *  3. Wherever it ends in the middle, some command leads to a side that serves, and none to one that lacks what was
+ * acknowledged without saying so:
+ *
+ *   after            what stands                                  what leads on
+ *   the journal      nothing: it only says what was asked for     whatever did before
+ *   least-epoch      the side is as it was; the lost one, should  the same --force again; or, the other one being back,
+ *                    it be back, counts for outdated              --force toward that one: it served all the while
+ *   the bar          the same; the stream that leads to the side  the same; then `leat resume --arm-again`, which puts
+ *                    stops, and says that it was left             every table into the ledger until it was compared
+ *   the opening      all of it, whether we were told or not       nothing is left to do: settling finds it
+ *
+ *  A --force that failed, and is known never to open the side any more, takes back least-epoch and the bar itself. */
 #include "cutover/force.h"
 
 #include <inttypes.h>
@@ -21,6 +34,23 @@ static const char *opened_side(const struct switch_job *job)
 static bool is_lost(enum err err)
 {
     return err == ERR_SOURCE_UNREACHABLE || err == ERR_TARGET_UNREACHABLE || err == ERR_SOURCE_LOST || err == ERR_TARGET_LOST || err == ERR_NO_DATABASE || err == ERR_AUTHORITY;
+}
+
+/* Both answer, and one says that it serves, by an epoch older than what this machine knows of. If it is the one to be
+ * opened, a person may have it serve; else it is not lost, and may hold what nobody else does. */
+static enum err check_outdated(const struct switch_job *job, const struct switch_settled *settled, struct fault *f)
+{
+    const char *side = settled->source_serves ? "source" : "target";
+
+    if (settled->source_serves == job->stream->back)
+        return ERR_OK;
+    return fault_todo(f, ERR_GATE,
+                      settled->source_serves ? "`leat rollback --force` has the source serve"
+                                             : "`leat cutover --force` has the target serve",
+                      "store %s: both sides answer, and the %s says that it serves, since epoch %" PRId64
+                      ": that is older than what this machine knows to have served (a --force that did not come to its "
+                      "end, or a side restored from before), but lost it is not",
+                      config_stream_base(job->stream), side, settled->epoch);
 }
 
 /* ERR_OK: it cannot be settled, and *ret_why. */
@@ -44,6 +74,8 @@ static enum err check_needed(const struct switch_job *job, struct arena *a, cons
         *f = why;
         return err;
     }
+    if (settled.outdated)
+        TRY(check_outdated(job, &settled, f));
     *ret_why = arena_strdup(a, why.why);
     return ERR_OK;
 }
@@ -70,15 +102,33 @@ static void let_in(const struct switch_job *job, struct store *store)
         log_fault(LOG_WARN, config_stream_base(job->stream), &why);
 }
 
+static void put_back(const struct switch_job *job, int64_t least)
+{
+    struct fault why = {0};
+
+    if (least == INT64_MAX) /* it could not be read: nothing was served by it either */
+        return;
+    if (least_epoch_write(job->state_dir, config_stream_base(job->stream), least, &why) != ERR_OK)
+        log_fault(LOG_WARN, config_stream_base(job->stream), &why);
+}
+
 enum err switch_force_open(const struct switch_job *job, const struct switch_force *v, const char *body, struct fault *f)
 {
+    const char *base = config_stream_base(job->stream);
+    int64_t least = least_epoch_read(job->state_dir, base);
     AUTO(store) *store = NULL;
-    int64_t least = least_epoch_read(job->state_dir, config_stream_base(job->stream));
+    bool undone = true;
+    enum err err = ERR_OK;
 
     TRY(store_new(job->config, job->stream, job->state_dir, 0, job->stop, &store, f));
-    TRY(job->journal->ops->append(job->journal, config_stream_base(job->stream), EVENT_SWITCH_FORCED, body, f));
-    if (least < v->view.epoch + 1 || least == INT64_MAX)
-        TRY(least_epoch_write(job->state_dir, config_stream_base(job->stream), v->view.epoch + 1, f));
-    let_in(job, store);
-    return store->ops->force_open(store, &v->view, f);
+    TRY(job->journal->ops->append(job->journal, base, EVENT_SWITCH_FORCED, body, f));
+    if (least < v->view.next_epoch || least == INT64_MAX)
+        err = least_epoch_write(job->state_dir, base, v->view.next_epoch, f);
+    if (err == ERR_OK) {
+        let_in(job, store);
+        err = store->ops->force_open(store, &v->view, &undone, f);
+    }
+    if (err != ERR_OK && undone)
+        put_back(job, least);
+    return err;
 }

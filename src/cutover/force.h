@@ -11,7 +11,8 @@ struct switch_force {
     const char *why; /* who serves cannot be settled without it */
 };
 
-/* ERR_GATE: it need not be forced: who serves can be settled, or the side serves already. */
+/* ERR_GATE: it need not be forced: who serves can be settled, or the side serves already; or the other one is not lost.
+ */
 MUST_USE enum err switch_force_look(const struct switch_job *job, struct arena *a, struct switch_force *ret,
                                     struct fault *f);
 /* Once a person has consented to what is not known: the record first (`body` of its event), then the side. */

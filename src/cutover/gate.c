@@ -33,6 +33,7 @@ static enum err read_rows(struct attempt *a, struct fault *f)
     struct switch_row new;
 
     TRY(a->ops->switch_rows(a->sw, &old, &new, f));
+    a->looked = true;
     return check_rows(a, &old, &new, f);
 }
 
@@ -79,8 +80,7 @@ static enum err probe(struct attempt *a, struct fault *f)
     int64_t mark = attempt_new_mark(a);
     int64_t until = world_mono_us() + PROBE_US;
 
-    TRY(a->ops->switch_mark(a->sw, STORE_SOURCE, mark, f));
-    TRY(a->ops->switch_mark(a->sw, STORE_TARGET, mark, f));
+    TRY(a->ops->switch_mark(a->sw, mark, f));
     TRY(attempt_await_mark(
         a, STORE_SOURCE, mark, until, ERR_GATE,
         "a mark written on the side that serves does not come round: is the stream followed (`leat status`)?", f));
@@ -123,16 +123,19 @@ static enum err check_doors(struct attempt *a, struct fault *f)
 
 static enum err warm(struct attempt *a, struct fault *f)
 {
+    a->warmed = true;
     return doors_ask(a->doors, json_pack("{s:s, s:s, s:i}", "do", "warm", "side", a->new_side, "deadline_ms", WARM_MS),
                      (int64_t)WARM_MS * 1000 + 5000000, NULL, f);
 }
 
 /* Sessions that worked since they were asked what they are, are asked again, now that nobody waits for it: each time there are fewer of
  * them, and the fewer the hold has to ask, the shorter it is. One that comes to no boundary is not waited for more than once. */
-static enum err refresh(struct attempt *a, struct fault *f)
+enum err attempt_refresh(struct attempt *a, struct fault *f)
 {
     int64_t began = world_mono_us();
 
+    TRY(attempt_doors_again(a, f)); /* one may have handed its address over meanwhile */
+    TRY(check_doors(a, f));
     for (int i = 0; i < REFRESHES && world_mono_us() - began < REFRESH_US; i++)
         TRY(warm(a, f));
     return ERR_OK;
@@ -142,6 +145,7 @@ enum err attempt_gate(struct attempt *a, struct fault *f)
 {
     enum err err;
 
+    a->paused_us = 0;
     attempt_begins(a, SWITCH_GATE);
     err = read_rows(a, f);
     if (err == ERR_OK)
@@ -158,8 +162,6 @@ enum err attempt_gate(struct attempt *a, struct fault *f)
         err = check_movable(a, f);
     if (err == ERR_OK) /* the last of it: whoever settles meanwhile ends the attempt */
         err = a->ops->switch_gate(a->sw, a->epoch, &a->attempt, f);
-    if (err == ERR_OK)
-        err = refresh(a, f);
     attempt_ends(a, SWITCH_GATE);
     return err;
 }

@@ -7,6 +7,27 @@
 #include "cutover/attempt.h"
 
 #define BACK_US ((int64_t)10000000)
+#define COOL_US ((int64_t)5000000)
+
+/* Of all doors: who was held last. */
+static void take_last_held(struct attempt *a, const json_t *answers)
+{
+    const json_t *one;
+    size_t i;
+
+    json_decref(a->report->last_held);
+    a->report->last_held = NULL;
+    json_array_foreach(answers, i, one)
+    {
+        json_t *last = json_object_get(one, "last");
+        double ms = json_number_value(json_object_get(last, "held_ms"));
+
+        if (!json_is_object(last) || ms < json_number_value(json_object_get(a->report->last_held, "held_ms")))
+            continue;
+        json_decref(a->report->last_held);
+        a->report->last_held = json_incref(last);
+    }
+}
 
 static enum err hold(struct attempt *a, struct fault *f)
 {
@@ -21,6 +42,8 @@ static enum err hold(struct attempt *a, struct fault *f)
                               (json_int_t)a->attempt, "deadline_ms", (json_int_t)attempt_deadline_ms(a)),
                     a->deadline_us + 2000000, &answers, f);
     a->report->held = doors_sum(answers, "held");
+    a->report->asked = doors_sum(answers, "asked");
+    take_last_held(a, answers);
     json_decref(answers);
     attempt_ends(a, SWITCH_HOLD);
     return err;
@@ -42,8 +65,7 @@ static enum err mark(struct attempt *a, struct fault *f)
     int64_t number = attempt_new_mark(a);
 
     attempt_begins(a, SWITCH_MARK);
-    TRY(a->ops->switch_mark(a->sw, STORE_SOURCE, number, f));
-    TRY(a->ops->switch_mark(a->sw, STORE_TARGET, number, f));
+    TRY(a->ops->switch_mark(a->sw, number, f));
     attempt_ends(a, SWITCH_MARK);
     return ERR_OK;
 }
@@ -68,7 +90,6 @@ static enum err drain(struct attempt *a, struct fault *f)
                            "what was written on the old side did not reach the new one in time", f));
     TRY(attempt_await_mark(a, STORE_TARGET, a->mark, until, ERR_SWITCH_HELD_UP,
                            "the way back did not bring its mark in time", f));
-    TRY(a->ops->switch_prepare_open(a->sw, a->epoch + 1, a->attempt, attempt_deadline_ms(a), f));
     attempt_ends(a, SWITCH_DRAIN);
     return ERR_OK;
 }
@@ -95,11 +116,24 @@ static enum err meanwhile_rebuild(struct attempt *a, struct fault *f)
     return err != ERR_OK ? err : doors;
 }
 
+/* After doors have rebuilt their sessions: a statement that is prepared there would wait for its locks, and they for
+ * that. */
+static enum err prepare(struct attempt *a, struct fault *f)
+{
+    enum err err;
+
+    attempt_begins(a, SWITCH_PREPARE);
+    err = a->ops->switch_prepare_open(a->sw, a->epoch + 1, a->attempt, attempt_deadline_ms(a), f);
+    attempt_ends(a, SWITCH_PREPARE);
+    return err;
+}
+
 /* A door that died since, and is there again, holds nobody: the decision is not made over its head. */
 static enum err still_held(struct attempt *a, struct fault *f)
 {
     json_t *answers = NULL;
-    enum err err = doors_ask(a->doors, json_pack("{s:s}", "do", "status"), a->deadline_us, &answers, f);
+    enum err err =
+        doors_ask(a->doors, json_pack("{s:s, s:b}", "do", "status", "named", 0), a->deadline_us, &answers, f);
     const json_t *one;
     size_t i;
 
@@ -119,6 +153,7 @@ enum err attempt_before_decision(struct attempt *a, struct fault *f)
     TRY_WITH(lock(a, f), f, "lock");
     TRY_WITH(mark(a, f), f, "mark");
     TRY(meanwhile_rebuild(a, f));
+    TRY_WITH(prepare(a, f), f, "prepare");
     TRY(still_held(a, f));
     return attempt_stopped(a) ? fault_set(f, ERR_INTERRUPTED, "asked to stop before the decision") : ERR_OK;
 }
@@ -146,25 +181,39 @@ enum err attempt_release(struct attempt *a, const char *side, int64_t epoch, str
     json_decref(answers);
     attempt_ends(a, SWITCH_RELEASE);
     a->holds = false;
+    a->warmed = false;
     return err;
+}
+
+/* What was made ready for a hold that did not come: connections that nobody uses, and reads that go to the source
+ * meanwhile. */
+void attempt_cool(struct attempt *a)
+{
+    struct fault ignored = {0};
+
+    if (!a->warmed)
+        return;
+    if (doors_ask(a->doors,
+                  json_pack("{s:s, s:s, s:I}", "do", "release", "side", a->old_side, "epoch", (json_int_t)a->epoch),
+                  COOL_US, NULL, &ignored) != ERR_OK)
+        log_fault(LOG_WARN, a->base, &ignored);
+    a->warmed = false;
 }
 
 /* Locks first, then the attempt's number: from there on nobody can decide it, and doors may let go. A door that has
  * done so by itself, by the same compare-and-set, is no failure. Clients go to whoever serves: an older attempt's
  * COMMIT may have been on its way. Where nobody can tell, doors settle it at their deadline. */
-void attempt_go_back(struct attempt *a)
+enum err attempt_go_back(struct attempt *a, struct fault *f)
 {
-    struct fault ignored = {0};
     struct switch_settled settled = {.epoch = a->epoch};
 
     a->ops->switch_unlock(a->sw);
-    if (attempt_settle(a, BACK_US, &settled, &ignored) != ERR_OK) {
-        log_fault(LOG_WARN, a->base, &ignored);
-        return;
-    }
-    a->report->decided = settled.epoch > a->epoch;
+    TRY(attempt_settle(a, BACK_US, &settled, f));
+    a->report->decided = a->report->opened = settled.epoch > a->epoch;
     if (!a->holds)
-        a->report->pause_us = world_mono_us() - a->paused_us;
-    else if (attempt_release(a, settled.source_serves ? "source" : "target", settled.epoch, &ignored) != ERR_OK)
-        log_fault(LOG_WARN, a->base, &ignored);
+        a->report->pause_us = a->paused_us != 0 ? world_mono_us() - a->paused_us : 0;
+    else
+        return attempt_release(a, settled.source_serves ? "source" : "target", settled.epoch, f);
+    attempt_cool(a);
+    return ERR_OK;
 }

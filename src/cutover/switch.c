@@ -19,6 +19,7 @@
 #include "cutover/attempt.h"
 #include "cutover/deny.h"
 #include "cutover/record.h"
+#include "store/least_epoch.h"
 
 #define TRIES 8
 #define BACK_OFF_US ((int64_t)200000)
@@ -71,21 +72,39 @@ static enum err record_end(struct attempt *a, enum err result, const struct faul
     return err;
 }
 
+/* A rehearsal that cannot go back is none that went well: clients were held for longest. What failed before says more.
+ */
+static enum err go_back(struct attempt *a, enum err why, struct fault *f)
+{
+    struct fault second = {0};
+    enum err err = attempt_go_back(a, why == ERR_OK ? f : &second);
+
+    if (why != ERR_OK && err != ERR_OK)
+        log_fault(LOG_WARN, a->base, &second);
+    return why != ERR_OK ? why : err;
+}
+
 /* One attempt from its gate to its end. */
 static enum err attempt_once(struct attempt *a, struct fault *f)
 {
     struct fault ignored = {0};
-    enum err err;
+    enum err err = attempt_gate(a, f);
 
-    TRY(attempt_gate(a, f));
-    TRY(record_begin(a, f));
-    err = attempt_before_decision(a, f);
+    if (err == ERR_OK)
+        err = record_begin(a, f);
+    if (err != ERR_OK) {
+        attempt_cool(a);
+        return err;
+    }
+    err = attempt_refresh(a, f);
+    if (err == ERR_OK)
+        err = attempt_before_decision(a, f);
     if (err != ERR_OK || a->job->rehearsal)
-        attempt_go_back(a);
+        err = go_back(a, err, f);
     else
         err = attempt_decide_and_open(a, f);
     if (err == ERR_SWITCH_HELD_UP && !a->report->decided && !a->job->rehearsal && a->holds)
-        attempt_go_back(a);
+        err = go_back(a, err, f);
     if (err == ERR_SWITCH_HELD_UP && a->report->decided) { /* an older attempt's COMMIT came through */
         fault_clear(f);
         err = ERR_OK;
@@ -131,6 +150,16 @@ static void take_who_serves(struct attempt *a)
     r->source_serves = a->job->stream->back ? !old_serves : old_serves;
 }
 
+/* That it served, for when neither side's row would say so any more: a row may go with its schema, or come back from
+ * before. Clients go on already, and a switch does not fail by it. */
+static void remember(const struct attempt *a, int64_t epoch)
+{
+    struct fault why = {0};
+
+    if (least_epoch_raise(a->job->state_dir, a->base, epoch, &why) != ERR_OK)
+        log_fault(LOG_WARN, a->base, &why);
+}
+
 enum err switch_run(const struct switch_job *job, struct switch_report *ret, struct fault *f)
 {
     struct attempt a = {.report = ret};
@@ -142,11 +171,14 @@ enum err switch_run(const struct switch_job *job, struct switch_report *ret, str
         ret->doors = (int)doors_count(a.doors);
         err = try_often(&a, f);
         take_who_serves(&a);
+        if (ret->opened)
+            remember(&a, ret->epoch);
         if (ret->decided && (err == ERR_OK || err == ERR_DOOR_LEFT))
             deny_left(&a);
         else if (!ret->decided && !ret->unknown)
             deny_again(&a);
     }
+    ret->unknown = ret->unknown || !a.looked;
     attempt_close(&a);
     return err;
 }
@@ -169,8 +201,13 @@ enum err switch_arm(const struct switch_job *job, struct fault *f)
 /* A decision that was found and carried out is told to doors that still hold. */
 static enum err settle(struct attempt *a, struct switch_settled *ret, struct fault *f)
 {
+    enum err err = ERR_OK;
+
     TRY(a->ops->switch_settle(a->sw, ret, f));
-    return ret->opened ? attempt_release(a, ret->source_serves ? "source" : "target", ret->epoch, f) : ERR_OK;
+    if (ret->opened)
+        err = attempt_release(a, ret->source_serves ? "source" : "target", ret->epoch, f);
+    remember(a, ret->epoch);
+    return err;
 }
 
 enum err switch_settle(const struct switch_job *job, bool *ret_source_serves, int64_t *ret_epoch, struct fault *f)

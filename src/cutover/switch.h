@@ -1,7 +1,7 @@
 /* cutover/switch.h — the switch of one store, its rehearsal, and the way back: one protocol (SWITCH.md), whichever way
  * it goes.
  *
- *   gate → hold → lock → mark → check, drain ∥ rebuild → [rehearsal: back] → decide → open → release → deny
+ *   gate → hold → lock → mark → check, drain ∥ rebuild → prepare → [rehearsal: back] → decide → open → release → deny
  *
  * Before the decision every failure goes back; after it everything goes forward. What is true stands in the servers'
  * rows: whoever dies in between, the next one reads them and goes on (switch_settle), and doors that lost us settle by
@@ -38,6 +38,7 @@ struct switch_report {
     int64_t step_us[SWITCH_STEPS];
     int64_t pause_us;      /* the longest any client of a door waited; without doors, from the locks to the opening */
     int64_t held;
+    int64_t asked; /* of those: had worked since they were asked what they are, and had to be asked again */
     int64_t moved;
     int64_t failed;
     int doors;
@@ -48,6 +49,8 @@ struct switch_report {
     bool source_serves; /* when it ended, or is to; nothing is meant where that is not known */
     int64_t epoch;
     json_t *unmovable;     /* by client; the caller's own */
+    json_t *last_held; /* {"client", "user", "application", "boundary_ms", "held_ms"} of who was held last, or NULL; the
+                          caller's own */
     json_t *deny; /* {"side", "may_connect", "left", "notes"} of the side that was left, or NULL; the caller's own */
 };
 

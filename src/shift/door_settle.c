@@ -111,15 +111,15 @@ bool authority_serves(struct authority *a, enum side side, int64_t *ret_epoch)
     struct fault f = {0};
     struct side_view views[2] = {{0}, {0}};
     const struct authority_row *row = &views[side].row;
+    int64_t least = least_epoch_read(a->door->state_dir, a->door->store->name);
 
     views[side] = read_side(a, side, &f);
     *ret_epoch = row->epoch;
     if (!views[side].answered || row->in_recovery)
         return false;
     if (!row->there)
-        return side == SIDE_SOURCE;
-    return row->side == side && row->open && !pg_settle_promoted(views, side) &&
-           row->epoch >= least_epoch_read(a->door->state_dir, a->door->store->name);
+        return side == SIDE_SOURCE && least == 0;
+    return row->side == side && row->open && !pg_settle_promoted(views, side) && row->epoch >= least;
 }
 
 bool authority_stands(struct authority *a, enum side old, int64_t epoch, int64_t attempt, char why[256])

@@ -44,17 +44,33 @@ static bool sync_folder(const char *path)
     return synced;
 }
 
+static enum err forget(const char *state_dir, const char *path, struct fault *f)
+{
+    if ((unlink(path) != 0 && errno != ENOENT) || !sync_folder(state_dir))
+        return fault_set(f, ERR_STATE_DIR, "cannot remove %s: %s", path, strerror(errno));
+    return ERR_OK;
+}
+
 enum err least_epoch_write(const char *state_dir, const char *store, int64_t epoch, struct fault *f)
 {
     AUTO_CHARS *path = mem_format("%s/%s.least-epoch", state_dir, store);
     AUTO_CHARS *new = mem_format("%s.new", path);
     AUTO_CHARS *text = mem_format("%" PRId64 "\n", epoch);
-    int fd = open(new, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    bool written = fd >= 0 && write_all(fd, text);
+    bool written;
+    int fd;
 
+    if (epoch == 0)
+        return forget(state_dir, path, f);
+    fd = open(new, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    written = fd >= 0 && write_all(fd, text);
     if (fd >= 0)
         close(fd);
     if (!written || rename(new, path) != 0 || !sync_folder(state_dir))
         return fault_set(f, ERR_STATE_DIR, "cannot write %s: %s", path, strerror(errno));
     return ERR_OK;
+}
+
+enum err least_epoch_raise(const char *state_dir, const char *store, int64_t epoch, struct fault *f)
+{
+    return least_epoch_read(state_dir, store) < epoch ? least_epoch_write(state_dir, store, epoch, f) : ERR_OK;
 }

@@ -1,14 +1,21 @@
-/* store/least_epoch.h — STATE/STORE.least-epoch: since --force opened a side without the other one's word, no side of
- * an older epoch serves, though it come back and say so while nobody else answers. Written before that side opens, read
- * by whoever settles. */
+/* store/least_epoch.h — STATE/STORE.least-epoch: what this machine knows to have served. No side of an older epoch
+ * serves, though it say so while nobody else answers: one that was left by --force and is back, one that was restored
+ * from before a switch, one whose row of authority is gone. Read by whoever settles; written by --force before the side
+ * opens, and by a switch after its side did and clients were let go. It only grows; a --force that certainly failed
+ * takes back what it wrote. One writer at a time: whoever holds the switch's lease. In it: the epoch in decimal digits,
+ * and a newline. */
 #ifndef LEAT_STORE_LEAST_EPOCH_H
 #define LEAT_STORE_LEAST_EPOCH_H
 
+#include <stdint.h>
+
 #include "base/fault.h"
 
-/* 0: none was ever forced. One that cannot be read is INT64_MAX: nothing is served by it until it can. */
+/* 0: nothing but the source ever served. One that cannot be read is INT64_MAX: nothing is served by it until it can. */
 int64_t least_epoch_read(const char *state_dir, const char *store);
-/* Durable on return. */
+/* Durable on return. 0: as if none was ever written. */
 MUST_USE enum err least_epoch_write(const char *state_dir, const char *store, int64_t epoch, struct fault *f);
+/* As write; where it is that or more already, or cannot be read, it stays. */
+MUST_USE enum err least_epoch_raise(const char *state_dir, const char *store, int64_t epoch, struct fault *f);
 
 #endif

@@ -150,13 +150,17 @@ struct switch_settled {
     bool source_serves; /* the store's source, or its target */
     int64_t epoch;
     bool opened; /* a decision was found, and carried out */
+    /* With an error: that side says that it serves, and this machine knows of a later epoch (store/least_epoch.h). */
+    bool outdated;
 };
 
 /* The side a stream leads to, looked at alone: its source does not answer. */
 struct force_view {
-    bool serves; /* it does already */
+    bool serves; /* it does already, and needs nobody's word */
+    bool open;   /* it says so; where that is not taken for true: it failed over since, or is older than what served */
     int64_t epoch;
     int64_t attempt;
+    int64_t next_epoch;  /* by which it is to serve */
     const char *applied; /* all the source committed before this is there; NULL: nothing is known. In the arena */
 };
 
@@ -366,7 +370,8 @@ struct store_ops {
     void (*switch_close)(struct store_switch *w);
     enum err (*switch_rows)(struct store_switch *w, struct switch_row *ret_old, struct switch_row *ret_new, struct fault *f);
     /* An attempt begins: its number, and which servers both sides are now, on which timeline, stand in both rows, on
-     * their standbys, too. ERR_SWITCH_HELD_UP: a row is another by now, or a side failed over since the gate before. */
+     * their standbys, too. What switch_lock is to lock is listed. ERR_SWITCH_HELD_UP: a row is another by now, or a
+     * side failed over since the gate before. */
     enum err (*switch_gate)(struct store_switch *w, int64_t epoch, int64_t *ret_attempt, struct fault *f);
     /* Whoever does not know what became of an attempt (SETTLE of spec/README.md): what is open on either side is rolled
      * back, what was decided is opened, what was not can be no more. An error: nobody can tell yet. */
@@ -376,8 +381,9 @@ struct store_ops {
      * relation came in between. The server ends it when we say nothing for deadline_ms. */
     enum err (*switch_lock)(struct store_switch *w, int64_t deadline_ms, struct fault *f);
     void (*switch_unlock)(struct store_switch *w); /* rolls back whatever is open on either side */
-    /* A mark into the stream that leaves that side (STORE_SOURCE: the old one), durable; and whether it has come round. */
-    enum err (*switch_mark)(struct store_switch *w, enum store_side on, int64_t mark, struct fault *f);
+    /* A mark into the streams that leave either side, durable; and whether that which left that side (STORE_SOURCE: the
+     * old one) has come round. */
+    enum err (*switch_mark)(struct store_switch *w, int64_t mark, struct fault *f);
     enum err (*switch_came)(struct store_switch *w, enum store_side on, int64_t mark, bool *ret, struct fault *f);
     /* Under the lock: every relation is locked, the old side's fences are shut in the locking transaction, the new side's sequences are beyond the
      * old one's. */
@@ -394,10 +400,11 @@ struct store_ops {
      * another attempt. */
     enum err (*switch_open_side)(struct store_switch *w, int64_t epoch, int64_t attempt, bool *ret, struct fault *f);
 
-    /* The stream's source is lost for good: its target is looked at; and opened, as the epoch after its row's, with the
-     * stream barred there first. ERR_BUSY: its row changed since it was looked at. */
+    /* The stream's source is lost for good: its target is looked at; and opened, at next_epoch, with the stream barred
+     * there first. ERR_BUSY: its row changed since it was looked at. *ret_undone, with an error: it is certain that
+     * this did not open the side, and never will; the stream is barred no more than it was, as far as that could be. */
     enum err (*force_look)(struct store *s, struct arena *a, struct force_view *ret, struct fault *f);
-    enum err (*force_open)(struct store *s, const struct force_view *v, struct fault *f);
+    enum err (*force_open)(struct store *s, const struct force_view *v, bool *ret_undone, struct fault *f);
     /* Both sides answer: one that was left so, and says that it serves, no longer does. *ret_left: that was so. */
     enum err (*outvote)(struct store *s, bool *ret_left, struct fault *f);
 

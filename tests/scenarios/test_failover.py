@@ -9,11 +9,12 @@ import os
 import signal
 import subprocess
 
+import psycopg2
 import pytest
 
 from clients import Clients
 from test_switch import Pair
-from test_switch_faults import stopped
+from test_switch_faults import door_pid, stopped
 from test_switch_traps import write_through
 from wait import wait_for
 
@@ -191,6 +192,142 @@ def test_the_source_lost_for_good_and_back(server, migration):
     assert pair.old.one("select count(*) from entry where client = 9", db="shop") == 0 and pair.old.one("select count(*) from entry where client = 8", db="shop") == 1
     assert pair.leat.run("rollback", "--yes").json["authority"] == "source"
     assert pair.serving() == ["source"]
+
+
+def armed(server, migration):
+    pair = Pair(server, migration, 15, 15, extra="gates:\n  rehearsals: 0\n  pause: 5s\n", doors=1)
+    pair.start()
+    pair.leat.run("rehearse", "--yes", check=False)
+    pair.ready()
+    return pair
+
+
+def least_epoch(pair):
+    path = pair.leat.state / "shop.least-epoch"
+    return path.read_text() if path.exists() else None
+
+
+def another_door(pair, says=None):
+    """It was held by nobody, and knows nothing but what it is told. says: it serves nobody, because of that."""
+    before = door_pid(pair)
+    os.kill(before, signal.SIGKILL)
+
+    def holds():
+        status = json.loads((pair.leat.state / "run" / "shop.door.0.json").read_text())
+        return status["pid"] != before and (status["phase"] == "serving" if says is None else says in status.get("settling", {}).get("trouble", ""))
+    wait_for(holds, 60, f"another door to {says or 'serve'}", show=pair.story)
+
+
+def served_by(pair):
+    with psycopg2.connect(pair.door_dsns()[0]) as conn, conn.cursor() as c:
+        c.execute("select inet_server_port()")
+        port = c.fetchone()[0]
+    return "source" if port == pair.old.port else "target"
+
+
+def arm_again(pair):
+    """Both ways, once both have stopped for it; and what may differ is compared."""
+    faults = [pair.leat.state / "run" / f"{name}.fault" for name in ("shop", "shop+back")]
+    wait_for(lambda: all(p.exists() and ('"left-behind"' in p.read_text() or '"server-changed"' in p.read_text()) for p in faults), 60, "both ways to stop", show=pair.leat.logs)
+    pair.leat.run("resume", "shop", "--arm-again", "--yes")
+    pair.ready()
+    if pair.leat.run("verify", check=False).status != 0:
+        pair.leat.run("repair")
+        pair.leat.run("repair", "--apply")
+        pair.leat.run("verify")
+
+
+@pytest.mark.limit(300)
+def test_the_side_that_serves_fails_over_and_the_other_one_is_lost(server, migration):
+    """Its own row counts for nothing by itself then: --force opens it anew, by an epoch the lost side cannot have come to."""
+    failing = Failing(server, migration, "target")
+    pair = failing.pair
+    assert pair.leat.run("cutover", "--yes").json["authority"] == "target"
+    pair.new.sql("insert into entry values (9, 1, 1, 0)", db="shop")
+    lose(pair, "source")
+    failing.fail_over()
+    another_door(pair, says="failed over since")
+    asked = pair.leat.run("cutover", "--force", check=3).json["error"]
+    assert asked["code"] == "consent" and "counts for nothing by itself" in asked["why"], asked
+    assert pair.new.sql(ROW, db="shop") == [(1, "target", True)]
+    answer = pair.leat.run("cutover", "--force", "--yes").json
+    assert (answer["authority"], answer["epoch"], answer["said_it_serves"]) == ("target", 3, True), answer
+    assert least_epoch(pair) == "3\n"
+    wait_for(lambda: write_through(pair.door_dsns()[0]), 60, "the door to go to the target", show=pair.leat.logs)
+    again = pair.leat.run("cutover", "--force", "--yes", check=3).json["error"]
+    assert "serves already" in again["why"], again
+    pair.old.start()
+    arm_again(pair)
+    assert failing.rows() == [(3, "target", False), (3, "target", True)]
+    assert pair.serving() == ["target"]
+    assert pair.new.one("select count(*) from entry where client = 9", db="shop") == 1
+    assert pair.leat.run("rollback", "--yes").json["authority"] == "source"
+    assert (pair.serving(), least_epoch(pair)) == (["source"], "4\n")
+
+
+def test_a_force_that_fails_takes_back_what_it_wrote(server, migration):
+    """The source, back after it, serves as before; and there is nothing to force."""
+    pair = armed(server, migration)
+    lose(pair, "source")
+    holder = pair.new.conn("shop")
+    holder.cursor().execute("select 1 from leat.authority for update")
+    failed = pair.leat.run("cutover", "--force", "--yes", check=False)
+    assert failed.status != 0 and failed.json["error"]["code"] == "busy", failed
+    holder.close()
+    assert least_epoch(pair) is None
+    assert pair.new.sql("select barred from leat.lease where store = 'shop'", db="shop") == [(False,)]
+    pair.old.start()
+    another_door(pair)
+    assert served_by(pair) == "source" and write_through(pair.door_dsns()[0])
+    pair.ready()
+    assert "nothing to force" in pair.leat.run("cutover", "--force", "--yes", check=3).json["error"]["why"]
+
+
+@pytest.mark.limit(300)
+def test_a_force_that_was_killed_half_way(server, migration):
+    """The source, back, counts for outdated. It is not lost: the target is not opened over its head, and it may be had to serve."""
+    pair = armed(server, migration)
+    lose(pair, "source")
+    holder = pair.new.conn("shop")
+    holder.cursor().execute("select 1 from leat.authority for update")
+    opening = "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and query like '%force_open%'"
+    forcing = pair.leat.start_run("cutover", "--force", "--yes")
+    wait_for(lambda: pair.new.one(opening) == 1, 60, "it to be about to open the target", show=pair.leat.logs)
+    forcing.kill9()
+    wait_for(lambda: pair.new.one(opening) == 0, 30, "its last word to come to nothing")
+    holder.close()
+    assert least_epoch(pair) == "1\n"
+    pair.old.start()
+    another_door(pair, says="before what this machine knows")
+    pair.old.sql("insert into entry values (9, 1, 1, 0)", db="shop")   # past the doors, on the side that served all the while
+    refused = pair.leat.run("cutover", "--force", "--yes", check=3).json["error"]
+    assert "lost it is not" in refused["why"] and "rollback --force" in refused["todo"], refused
+    pair.old.sql("drop function leat.force_open(text, text, bigint, bigint, bigint)", db="shop")   # as armed by a leat that could not do this
+    answer = pair.leat.run("rollback", "--force", "--yes").json
+    assert (answer["authority"], answer["epoch"]) == ("source", 2), answer
+    wait_for(lambda: write_through(pair.door_dsns()[0]), 60, "the door to go to the source", show=pair.leat.logs)
+    arm_again(pair)
+    assert [s.sql(ROW, db="shop")[0] for s in (pair.old, pair.new)] == [(2, "source", True), (2, "source", False)]
+    assert pair.serving() == ["source"] and pair.old.one("select count(*) from entry where client = 9", db="shop") == 1
+    wait_for(lambda: pair.leat.run("cutover", "--yes", check=False).status == 0, 60, "the cutover", show=pair.leat.logs)
+    assert (pair.serving(), least_epoch(pair)) == (["target"], "3\n")
+
+
+def test_a_source_that_knows_of_no_switch_any_more_serves_nobody(server, migration):
+    """Its row is gone, or is that of before, and the target does not answer for a while: what clients wrote there would be lost."""
+    pair = armed(server, migration)
+    of_before = pair.old.sql("select * from leat.authority", db="shop")[0]
+    assert pair.leat.run("cutover", "--yes").json["authority"] == "target"
+    assert least_epoch(pair) == "1\n"
+    lose(pair, "target")
+    pair.old.sql("delete from leat.authority; delete from leat.turn", db="shop")
+    another_door(pair, says="the other one does not say that it serves")
+    pair.old.sql(f"insert into leat.authority values ({', '.join(['%s'] * len(of_before))})", of_before, db="shop")
+    another_door(pair, says="before what this machine knows")
+    pair.new.start()
+    wait_for(lambda: write_through(pair.door_dsns()[0]), 60, "the door to serve", show=pair.leat.logs)
+    assert served_by(pair) == "target"
+    wait_for(lambda: pair.old.sql(ROW, db="shop") == [(1, "target", False)], 60, "the source to be shut", show=pair.leat.logs)
 
 
 @pytest.mark.slow

@@ -19,6 +19,7 @@ from wait import wait_for
 
 class Pair:
     """Two servers, leat with a role of its own, an application with another."""
+    schema = SCHEMA
 
     def __init__(self, server, migration, source=13, target=17, extra="gates:\n  rehearsals: 1\n  pause: 2s\n", doors=0, settings=None):
         self.old, self.new = server(source, "old", settings), server(target, "new", settings)
@@ -27,7 +28,7 @@ class Pair:
         self.old.sql("create role app login")
         self.old.createdb("shop")
         self.new.createdb("shop")
-        self.old.sql(SCHEMA + "grant all on all tables in schema public to app; grant all on all sequences in schema public to app", db="shop")
+        self.old.sql(self.schema + "grant all on all tables in schema public to app; grant all on all sequences in schema public to app", db="shop")
         self.doors = [servers._free_port() for _ in range(doors)]
         self.leat = migration(config=self.config(extra))
         self.direct = [self.old.dsn("shop", user="app"), self.new.dsn("shop", user="app")]

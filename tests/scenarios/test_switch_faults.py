@@ -19,7 +19,7 @@ from proxy import Proxy
 from test_switch import Pair
 from wait import wait_for
 
-BEFORE = ("gate", "hold", "lock", "mark", "check", "drain", "rebuild", "decide")   # from each of these on, the old side may serve in the end
+BEFORE = ("gate", "hold", "lock", "mark", "check", "drain", "rebuild", "prepare", "decide")   # from each of these on, the old side may serve in the end
 AFTER = ("open", "release")                                             # from here on the new one does
 STEPS = BEFORE + AFTER
 VICTIMS = ("switch", "engine", "back", "pilot", "source", "target", "door")

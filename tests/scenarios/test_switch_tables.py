@@ -111,7 +111,7 @@ def test_a_mark_counts_by_its_number(server, migration):
 def test_a_sequence_near_its_end(server, migration):
     pair = Pair(server, migration, 15, 15, extra=GATES)
     pair.old.sql("create sequence number maxvalue 999; select setval('number', 10); create sequence down increment -1 minvalue -20 maxvalue -1; select nextval('down');"
-                 "create sequence round maxvalue 5 cycle; select setval('round', 4); grant all on all sequences in schema public to app", db="shop")
+                 "create sequence round maxvalue 5 cycle; select setval('round', 4); create sequence told; select setval('told', 5000, false); create sequence unused; grant all on all sequences in schema public to app", db="shop")
     pair.start()
     pair.leat.run("rehearse", "--yes")
     pair.ready()
@@ -119,6 +119,7 @@ def test_a_sequence_near_its_end(server, migration):
     assert 11 <= pair.new.one("select nextval('number')", db="shop") < 999
     assert -20 < pair.new.one("select nextval('down')", db="shop") <= -2
     assert pair.new.one("select nextval('round')", db="shop") == 5
+    assert pair.new.one("select nextval('told')", db="shop") >= 5000   # set, and never used since
 
 
 def test_a_writer_that_takes_tables_in_another_order(server, migration):

@@ -38,7 +38,7 @@ static void expect(struct side_view source, struct side_view target, int64_t lea
     assert_int_equal(pg_settle_next(views, least, &got, &why), what);
     if (which >= 0)
         assert_int_equal(got, which);
-    if (what == SETTLE_WAIT)
+    if (what == SETTLE_WAIT || what == SETTLE_OUTDATED)
         assert_non_null(why);
 }
 
@@ -94,8 +94,76 @@ static void test_a_side_that_was_left(void **state)
 {
     (void)state;
     expect(side(S, 0, S, 3), side(T, 1, T, 4), 0, SETTLE_TAKE, T);
-    expect(side(S, 0, S, 3), silent, 1, SETTLE_WAIT, -1); /* though nobody else answers */
+    expect(side(S, 0, S, 3), silent, 1, SETTLE_OUTDATED, S); /* though nobody else answers */
     expect(side(S, 2, S, 3), silent, 1, SETTLE_TAKE, S);
+}
+
+/* A --force did not come to its end, or both were restored: somebody says so, and which side it is. */
+static void test_outdated(void **state)
+{
+    (void)state;
+    expect(side(S, 0, S, 3), side(T, 0, S, 3), 1, SETTLE_OUTDATED, S);
+    expect(side(S, 0, S, 3), side(T, 1, T, 3), 3, SETTLE_OUTDATED, T);
+    expect(side(S, 1, T, 3), side(T, 1, T, 3), 3, SETTLE_OUTDATED, T);
+    expect(side(S, 1, T, 3), side(T, 0, S, 3), 1, SETTLE_OPEN, S);  /* forced, not opened; it had handed over before */
+    expect(side(S, 1, T, 3), side(T, 0, S, 3), 3, SETTLE_WAIT, -1); /* a decision that was carried out long ago */
+}
+
+static void behind(struct side_view source, struct side_view target, int which)
+{
+    const struct side_view views[2] = {source, target};
+    enum side got;
+
+    assert_int_equal(pg_settle_behind(views, &got), which >= 0);
+    if (which >= 0)
+        assert_int_equal(got, which);
+}
+
+static void test_a_side_that_stands_behind(void **state)
+{
+    (void)state;
+    behind(side(S, 0, S, 3), side(T, 1, T, 4), S); /* it still says that it serves */
+    behind(side(S, 1, T, 3), side(T, 3, T, 4), S); /* it was shut when the other one was opened anew */
+    behind(side(S, 2, S, 3), side(T, 0, S, 3), T);
+    behind(side(S, 1, T, 3), side(T, 1, T, 3), -1);
+    behind(side(S, 0, S, 3), side(T, 0, S, 3), -1);
+    behind(side(S, 1, T, 3), side(T, 0, S, 3), -1); /* decided, and not opened yet */
+    behind(side(S, 2, S, 3), silent, -1);
+}
+
+static int64_t forced(struct side_view v, int64_t least)
+{
+    return pg_settle_force_epoch(&v.row, least);
+}
+
+static void test_the_epoch_of_a_force(void **state)
+{
+    (void)state;
+    assert_int_equal(forced(side(T, 0, S, 3), 0), 1);
+    assert_int_equal(forced(side(T, 0, S, 3), 1), 1); /* the same --force again */
+    assert_int_equal(forced(side(S, 1, T, 3), 1), 2);
+    assert_int_equal(forced(side(T, 1, T, 3), 1), 3); /* its own row is open: 2 may be the other side's */
+    assert_int_equal(forced(side(S, 0, S, 3), 0), 2);
+    assert_int_equal(forced(side(S, 0, S, 3), 1), 2);
+    assert_int_equal(forced(side(S, 0, S, 3), 3), 4); /* restored from long before */
+    assert_int_equal(forced(side(T, 0, S, 3), 4), 5);
+    assert_int_equal(forced(side(S, 0, S, 3), INT64_MAX), 2); /* it could not be read */
+}
+
+/* Whatever --force wrote, the side serves by it, and the lost one does not, should it come back. */
+static void test_a_forced_side_serves_by_itself(void **state)
+{
+    struct side_view target = promoted(side(T, 1, T, 3));
+    int64_t least;
+
+    (void)state;
+    expect(silent, target, 1, SETTLE_WAIT, -1); /* it failed over, and the other one is lost for good */
+    least = target.row.epoch = forced(target, 1);
+    snprintf(target.row.recorded[T], SERVER_SIZE, "%s", target.row.server);
+    expect(silent, target, least, SETTLE_TAKE, T);
+    expect(side(S, 2, S, 3), silent, least, SETTLE_OUTDATED, S);
+    expect(side(S, 2, S, 3), target, least, SETTLE_ARBITRATE, T);
+    behind(side(S, 2, S, 3), target, S);
 }
 
 static void test_never_armed(void **state)
@@ -106,6 +174,9 @@ static void test_never_armed(void **state)
     expect(none, none, 0, SETTLE_UNARMED, -1);
     expect(none, silent, 0, SETTLE_UNARMED, -1);
     expect(silent, none, 0, SETTLE_WAIT, -1);
+    expect(none, silent, 1, SETTLE_WAIT, -1); /* it was: its row is gone, and the target served since */
+    expect(none, none, 2, SETTLE_WAIT, -1);
+    expect(none, side(T, 1, T, 3), 1, SETTLE_TAKE, T);
     expect(none, side(T, 0, S, 0), 0, SETTLE_WAIT, -1); /* its row went with a backup that was restored, maybe */
 }
 
@@ -127,6 +198,10 @@ int main(void)
         cmocka_unit_test(test_a_side_that_failed_over_is_arbitrated),
         cmocka_unit_test(test_a_standby_counts_for_nothing),
         cmocka_unit_test(test_a_side_that_was_left),
+        cmocka_unit_test(test_outdated),
+        cmocka_unit_test(test_a_side_that_stands_behind),
+        cmocka_unit_test(test_the_epoch_of_a_force),
+        cmocka_unit_test(test_a_forced_side_serves_by_itself),
         cmocka_unit_test(test_never_armed),
         cmocka_unit_test(test_armed_by_an_older_leat),
     };

@@ -167,10 +167,13 @@ enum err pg_authority_take_over(struct pg *pg, const struct authority_key *k, in
     return act(pg, "SELECT leat.take_over($1, $2, $3, $4, $5)", k, epoch, attempt, (const char *[3]){server}, ret, f);
 }
 
-enum err pg_authority_force(struct pg *pg, const struct authority_key *k, int64_t epoch, int64_t attempt, bool *ret,
-                            struct fault *f)
+enum err pg_authority_force(struct pg *pg, const struct authority_key *k, int64_t epoch, int64_t attempt,
+                            int64_t next_epoch, bool *ret, struct fault *f)
 {
-    return act(pg, "SELECT leat.force_open($1, $2, $3, $4)", k, epoch, attempt, NULL, ret, f);
+    char next[24];
+
+    snprintf(next, sizeof next, "%" PRId64, next_epoch);
+    return act(pg, "SELECT leat.force_open($1, $2, $3, $4, $5)", k, epoch, attempt, (const char *[3]){next}, ret, f);
 }
 
 enum err pg_authority_leave(struct pg *pg, const struct authority_key *k, const struct authority_row *row,

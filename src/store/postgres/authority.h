@@ -56,10 +56,11 @@ MUST_USE enum err pg_authority_annul(struct pg *pg, const struct authority_key *
                                      const char *other_server, bool *ret, struct fault *f);
 MUST_USE enum err pg_authority_take_over(struct pg *pg, const struct authority_key *k, int64_t epoch, int64_t attempt,
                                          const char *server, bool *ret, struct fault *f);
-/* This side serves, whatever the other one says; *ret false: its row is another by now. */
+/* This side serves from next_epoch on, as the server it is now, whatever the other one says; *ret false: its row is
+ * another by now. */
 MUST_USE enum err pg_authority_force(struct pg *pg, const struct authority_key *k, int64_t epoch, int64_t attempt,
-                                     bool *ret, struct fault *f);
-/* This side, of an older epoch than the one that serves, no longer does. */
+                                     int64_t next_epoch, bool *ret, struct fault *f);
+/* This side, of an older epoch than the one that serves, no longer does, and has that epoch. */
 MUST_USE enum err pg_authority_leave(struct pg *pg, const struct authority_key *k, const struct authority_row *row,
                                      int64_t serving_epoch, bool *ret, struct fault *f);
 /* COMMIT, confirmed. */

@@ -12,6 +12,7 @@
 #include "sql_embedded.h"
 #include "store/postgres/names.h"
 #include "store/postgres/pg.h"
+#include "store/postgres/sequences.h"
 
 struct held {
     struct pg *pg;
@@ -259,28 +260,12 @@ static int sequence_order(const void *left, const void *right)
 
 enum err pg_cutter_sequences(struct store_cutter *c, enum store_side side, struct arena *a, struct store_sequence **ret, size_t *ret_count, struct fault *f)
 {
-    const char *after = "0";
-    int rows;
+    struct pg_sequence *list;
 
-    *ret = NULL;
-    *ret_count = 0;
-    do {
-        const char *params[] = {after};
-        struct store_sequence *grown;
-        AUTO_RESULT *r = NULL;
-
-        TRY(pg_query(c->sides[side].pg, SQL_SEQUENCES, 1, params, &r, f));
-        rows = PQntuples(r);
-        grown = arena_alloc(a, (*ret_count + (size_t)rows + 1) * sizeof *grown);
-        if (*ret_count > 0)
-            memcpy(grown, *ret, *ret_count * sizeof *grown);
-        *ret = grown;
-        for (int i = 0; i < rows; i++)
-            if (!PQgetisnull(r, i, 2))
-                grown[(*ret_count)++] = (struct store_sequence){arena_strdup(a, PQgetvalue(r, i, 0)), arena_strdup(a, PQgetvalue(r, i, 1)), pg_get_int(r, i, 2), pg_get_int(r, i, 3)};
-        if (rows > 0)
-            after = arena_strdup(a, PQgetvalue(r, rows - 1, 7));
-    } while (rows == 500);
+    TRY(pg_sequences_read(c->sides[side].pg, false, a, &list, ret_count, f));
+    *ret = arena_alloc(a, (*ret_count + 1) * sizeof **ret);
+    for (size_t i = 0; i < *ret_count; i++)
+        (*ret)[i] = (struct store_sequence){list[i].schema, list[i].name, list[i].last, list[i].increment};
     if (*ret_count > 0)
         qsort(*ret, *ret_count, sizeof **ret, sequence_order);
     return ERR_OK;

@@ -19,6 +19,7 @@
 #define FIRST_PAUSE_US ((int64_t)20000)
 #define MOST_PAUSE_US ((int64_t)1000000)
 #define FENCES_A_STATEMENT 50
+#define LIST_NAME "leat.fences"
 
 static enum err add_relation(struct pg *pg, const PGresult *r, int row, struct arena *a, struct fenced *ret, struct fault *f)
 {
@@ -29,14 +30,11 @@ static enum err add_relation(struct pg *pg, const PGresult *r, int row, struct a
 }
 
 /* A row a table below: the relation counts if one of those is chosen. */
-enum err pg_fence_list(struct pg *pg, const struct store *s, struct arena *a, struct fenced **ret, size_t *ret_count, struct fault *f)
+static enum err take_list(struct pg *pg, const struct store *s, const PGresult *r, struct arena *a, struct fenced **ret,
+                          size_t *ret_count, struct fault *f)
 {
-    char fence[NAME_SIZE];
-    const char *params[] = {name_fence(s, fence)};
-    AUTO_RESULT *r = NULL;
     size_t n = 0;
 
-    TRY(pg_query(pg, SQL_SWITCH_RELATIONS, 1, params, &r, f));
     *ret = arena_zalloc(a, ((size_t)PQntuples(r) + 1) * sizeof **ret);
     for (int i = 0; i < PQntuples(r); i++) {
         if (n > 0 && (*ret)[n - 1].oid == (uint32_t)pg_get_int(r, i, 0))
@@ -48,10 +46,45 @@ enum err pg_fence_list(struct pg *pg, const struct store *s, struct arena *a, st
     return ERR_OK;
 }
 
+enum err pg_fence_list(struct pg *pg, const struct store *s, struct arena *a, struct fenced **ret, size_t *ret_count,
+                       struct fault *f)
+{
+    char fence[NAME_SIZE];
+    const char *params[] = {name_fence(s, fence)};
+    AUTO_RESULT *r = NULL;
+
+    TRY(pg_query(pg, SQL_SWITCH_RELATIONS, 1, params, &r, f));
+    return take_list(pg, s, r, a, ret, ret_count, f);
+}
+
+/* The name stands in the text: a plan with a parameter is made anew for the first five times. */
+enum err pg_fence_list_prepare(struct pg *pg, const struct store *s, struct fault *f)
+{
+    static const char sql[] = SQL_SWITCH_RELATIONS;
+    const char *at = strstr(sql, "$1");
+    AUTO(arena) *a = arena_new(1024);
+    char fence[NAME_SIZE];
+    AUTO_CHARS *whole = NULL;
+
+    ENSURE(at != NULL);
+    whole = mem_format("%.*s%s%s", (int)(at - sql), sql, pg_quote_literal(a, name_fence(s, fence)), at + 2);
+    return pg_prepare(pg, LIST_NAME, whole, f);
+}
+
+enum err pg_fence_list_prepared(struct pg *pg, const struct store *s, struct arena *a, struct fenced **ret,
+                                size_t *ret_count, struct fault *f)
+{
+    AUTO_RESULT *r = NULL;
+
+    TRY(pg_send_prepared(pg, LIST_NAME, f));
+    TRY(pg_take(pg, SQL_SWITCH_RELATIONS, &r, f));
+    return take_list(pg, s, r, a, ret, ret_count, f);
+}
+
 /* --- making it --- */
 
 /* The functions are made anew only where they are not as this leat has them: replacing one that is being called waits. */
-static enum err make_functions(struct pg *pg, struct fault *f)
+enum err pg_fence_functions(struct pg *pg, struct fault *f)
 {
     TRY(pg_exec(pg, SQL_LEAT_SCHEMA, NULL, f));
     return pg_exec_patiently(pg, SQL_SWITCH_FUNCTIONS, LOCK_TIMEOUT_MS, PATIENCE_US, f);
@@ -209,7 +242,7 @@ static enum err fence_side(const struct store *s, enum side side, uint64_t *made
     const char *user;
 
     TRY(pg_connect(dsn, side, "fence", &pg, f));
-    TRY(make_functions(pg, f));
+    TRY(pg_fence_functions(pg, f));
     TRY(make_row(pg, s, side_name(side), f));
     TRY(pg_value(pg, a, "SELECT session_user", 0, NULL, &user, f));
     g = fencing_of(pg, a, s, user);

@@ -13,10 +13,17 @@ struct fenced {
     char state; /* of its fence: 'D' disabled, 'A' always, another: somebody set it otherwise; 0: it has none */
 };
 MUST_USE enum err pg_fence_list(struct pg *pg, const struct store *s, struct arena *a, struct fenced **ret, size_t *ret_count, struct fault *f);
+/* The same for a session that lists them while clients wait: planned beforehand, which is most of what it costs. */
+MUST_USE enum err pg_fence_list_prepare(struct pg *pg, const struct store *s, struct fault *f);
+MUST_USE enum err pg_fence_list_prepared(struct pg *pg, const struct store *s, struct arena *a, struct fenced **ret,
+                                         size_t *ret_count, struct fault *f);
 
 /* Functions, rows of authority and fences on both sides, whatever of them is not there yet or not as its row says; the target first. *ret_made: fences made or set
  * right. */
 MUST_USE enum err pg_store_fence(struct store *s, uint64_t *ret_made, struct fault *f);
+
+/* The functions of sql/switch_functions.sql on one side, as this leat has them. */
+MUST_USE enum err pg_fence_functions(struct pg *pg, struct fault *f);
 
 /* Fences that stand otherwise than this side's row says (ENABLE TRIGGER ALL and its like mean them, too) are set right. Of a table in use: ERR_BUSY.
  * *ret: which, in the arena, whatever is returned; NULL: none. */

@@ -24,10 +24,11 @@
 
 static enum err pin(struct store_lane *l, struct fault *f)
 {
-    TRY(pg_exec(l->pg, "SET synchronous_commit = off; SET session_replication_role = replica; SET enable_seqscan = off; SET enable_hashjoin = off;"
-                       " SET enable_mergejoin = off; SET enable_material = off; SET lock_timeout = '1s'", NULL, f));
-    if (l->pg->major >= 11)
-        TRY(pg_exec(l->pg, "SET jit = off", NULL, f));
+    TRY(pg_exec(l->pg,
+                "SET synchronous_commit = off; SET session_replication_role = replica; SET enable_seqscan = off; SET "
+                "enable_hashjoin = off;"
+                " SET enable_mergejoin = off; SET enable_material = off; SET lock_timeout = '1s'",
+                NULL, f));
     if (l->pg->major >= 12)
         TRY(pg_exec(l->pg, "SET plan_cache_mode = force_generic_plan", NULL, f));
     return ERR_OK;
@@ -81,7 +82,7 @@ enum err pg_lane_position(struct store_lane *l, struct lsn *ret, struct fault *f
     const char *text;
 
     arena_reset(l->scratch);
-    TRY(pg_value(l->pg, l->scratch, "SELECT pg_catalog.max(position) FROM leat.progress WHERE migration = $1 AND stream = $2 AND lane = $3", 3,
+    TRY(pg_value(l->pg, l->scratch, "SELECT position FROM leat.progress WHERE migration = $1 AND stream = $2 AND lane = $3 ORDER BY position DESC LIMIT 1", 3,
                  params, &text, f));
     *ret = LSN_ZERO;
     if (text != NULL && !lsn_parse(text, ret))

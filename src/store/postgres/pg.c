@@ -77,6 +77,22 @@ static char *one_line(const char *message)
     return line;
 }
 
+/* What older servers would refuse at the start. Questions about the catalog look dear to the planner where there is
+ * much of it: compiling them takes longer than answering. */
+static enum err pin_newer(struct pg *pg, struct fault *f)
+{
+    static const struct {
+        int since;
+        const char *set;
+    } pins[] = {{11, "SET jit = off;"}, {14, "SET idle_session_timeout = 0;"}, {17, "SET transaction_timeout = 0;"}};
+    AUTO_BUF sql = {0};
+
+    for (size_t i = 0; i < sizeof pins / sizeof *pins; i++)
+        if (pg->major >= pins[i].since)
+            buf_adds(&sql, pins[i].set);
+    return sql.len > 0 ? pg_exec(pg, buf_cstr(&sql), NULL, f) : ERR_OK;
+}
+
 static enum err connect_any(const char *dsn, enum side side, const char *purpose, const char *within_s,
                             bool replication, struct pg **ret, struct fault *f)
 {
@@ -110,10 +126,7 @@ static enum err connect_any(const char *dsn, enum side side, const char *purpose
     pg->version = PQserverVersion(pg->conn);
     pg->major = pg->version / 10000;
     snprintf(pg->database, sizeof pg->database, "%s", PQdb(pg->conn));
-    if (pg->major >= 17)
-        TRY(pg_exec(pg, "SET transaction_timeout = 0", NULL, f));
-    if (pg->major >= 14)
-        TRY(pg_exec(pg, "SET idle_session_timeout = 0", NULL, f));
+    TRY(pin_newer(pg, f));
     *ret = TAKE(pg);
     return ERR_OK;
 }
@@ -267,6 +280,34 @@ enum err pg_query_within(struct pg *pg, int timeout_ms, const char *sql, int par
         }
     } while (one != NULL);
     return finish(pg, answer, sql, ret, f);
+}
+
+enum err pg_send(struct pg *pg, const char *sql, int param_count, const char *const params[], struct fault *f)
+{
+    return PQsendQueryParams(pg->conn, sql, param_count, NULL, params, NULL, NULL, 0) == 1 ? ERR_OK
+                                                                                           : pg_fault(pg, NULL, sql, f);
+}
+
+enum err pg_send_prepared(struct pg *pg, const char *name, struct fault *f)
+{
+    return PQsendQueryPrepared(pg->conn, name, 0, NULL, NULL, NULL, 0) == 1 ? ERR_OK : pg_fault(pg, NULL, name, f);
+}
+
+enum err pg_take(struct pg *pg, const char *sql, PGresult **ret, struct fault *f)
+{
+    PGresult *answer = NULL;
+    PGresult *one;
+
+    while ((one = PQgetResult(pg->conn)) != NULL) {
+        PQclear(answer);
+        answer = one;
+    }
+    return finish(pg, answer, sql, ret, f);
+}
+
+enum err pg_prepare(struct pg *pg, const char *name, const char *sql, struct fault *f)
+{
+    return finish(pg, PQprepare(pg->conn, name, sql, 0, NULL), sql, NULL, f);
 }
 
 enum err pg_value(struct pg *pg, struct arena *a, const char *sql, int param_count, const char *const params[], const char **ret,

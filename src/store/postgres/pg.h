@@ -28,7 +28,8 @@ struct pg {
 /* Connects. `purpose` becomes application_name "leat: PURPOSE". Pins on every session (traps P10, P35): client_encoding
  * UTF8, DateStyle ISO, IntervalStyle postgres, extra_float_digits 3, TimeZone UTC, bytea_output hex, search_path empty,
  * lc_monetary C, row_security off, statement/lock/idle/transaction timeouts 0, default_transaction_* plain,
- * synchronous_commit left as is. Faults: *_UNREACHABLE, AUTH, NO_DATABASE, BUSY (too many connections, starting up). */
+ * jit off, synchronous_commit left as is. Faults: *_UNREACHABLE, AUTH, NO_DATABASE, BUSY (too many connections,
+ * starting up). */
 MUST_USE enum err pg_connect(const char *dsn, enum side side, const char *purpose, struct pg **ret, struct fault *f);
 /* The same where nobody can wait long: within some seconds, and no statement takes longer than that. */
 MUST_USE enum err pg_connect_soon(const char *dsn, enum side side, const char *purpose, struct pg **ret,
@@ -52,6 +53,13 @@ MUST_USE enum err pg_execf(struct pg *pg, PGresult **ret, struct fault *f, const
 MUST_USE enum err pg_query(struct pg *pg, const char *sql, int param_count, const char *const params[], PGresult **ret, struct fault *f);
 /* The same, of a server that may never answer: the connection is of no use any more where none came within timeout_ms (*_LOST). */
 MUST_USE enum err pg_query_within(struct pg *pg, int timeout_ms, const char *sql, int param_count, const char *const params[], PGresult **ret, struct fault *f);
+/* The same in two steps: between them the server works, and so may others. Whoever sent takes before anything else is
+ * asked of the session. */
+MUST_USE enum err pg_send(struct pg *pg, const char *sql, int param_count, const char *const params[], struct fault *f);
+MUST_USE enum err pg_send_prepared(struct pg *pg, const char *name, struct fault *f);
+MUST_USE enum err pg_take(struct pg *pg, const char *sql, PGresult **ret, struct fault *f);
+/* One statement without parameters, planned once in this session. */
+MUST_USE enum err pg_prepare(struct pg *pg, const char *name, const char *sql, struct fault *f);
 /* The single value of the first row as text; NULL and no row give NULL. In the arena. */
 MUST_USE enum err pg_value(struct pg *pg, struct arena *a, const char *sql, int param_count, const char *const params[], const char **ret, struct fault *f);
 /* The same where a missing value is an error. */

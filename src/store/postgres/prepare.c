@@ -172,7 +172,7 @@ enum err pg_store_facts(struct store *s, struct arena *a, struct stream_facts *r
 
     memset(ret, 0, sizeof *ret);
     TRY(pg_connect(s->store->target, SIDE_TARGET, "facts", &pg, f));
-    TRY(pg_value(pg, a, "SELECT pg_catalog.max(position) FROM leat.progress WHERE migration = $1 AND stream = $2", 2, of_stream, &text, f));
+    TRY(pg_value(pg, a, "SELECT position FROM leat.progress WHERE migration = $1 AND stream = $2 ORDER BY position DESC LIMIT 1", 2, of_stream, &text, f));
     if (text != NULL && !lsn_parse(text, &ret->applied))
         return fault_set(f, ERR_BUG, "position %s on the target", text);
     TRY(read_ahead(pg, s, a, ret, f));

@@ -262,31 +262,23 @@ enum err pg_rights_sums_prepare(struct pg *pg, bool passwords, struct fault *f)
     static const char gap[] = "{roles}";
     const char *at = strstr(sql, gap);
     AUTO_CHARS *whole = NULL;
-    AUTO_RESULT *r = NULL;
 
     ENSURE(at != NULL);
     whole = mem_format("%.*s%s%s", (int)(at - sql), sql, passwords ? "pg_catalog.pg_authid" : "pg_catalog.pg_roles",
                        at + sizeof gap - 1);
-    r = PQprepare(pg->conn, sums_name(passwords), whole, 0, NULL);
-    return PQresultStatus(r) == PGRES_COMMAND_OK ? ERR_OK : pg_fault(pg, r, whole, f);
+    return pg_prepare(pg, sums_name(passwords), whole, f);
 }
 
 enum err pg_rights_sums_ask(struct pg *pg, bool passwords, struct fault *f)
 {
-    if (PQsendQueryPrepared(pg->conn, sums_name(passwords), 0, NULL, NULL, NULL, 0) != 1)
-        return pg_fault(pg, NULL, SQL_RIGHTS_SUMS, f);
-    return ERR_OK;
+    return pg_send_prepared(pg, sums_name(passwords), f);
 }
 
 enum err pg_rights_sums_take(struct pg *pg, char ret[RIGHTS_SUMS], struct fault *f)
 {
-    AUTO_RESULT *r = PQgetResult(pg->conn);
-    PGresult *more;
+    AUTO_RESULT *r = NULL;
 
-    while ((more = PQgetResult(pg->conn)) != NULL)
-        PQclear(more);
-    if (PQresultStatus(r) != PGRES_TUPLES_OK)
-        return pg_fault(pg, r, SQL_RIGHTS_SUMS, f);
+    TRY(pg_take(pg, SQL_RIGHTS_SUMS, &r, f));
     snprintf(ret, RIGHTS_SUMS, "%s", PQgetvalue(r, 0, 0));
     return ERR_OK;
 }

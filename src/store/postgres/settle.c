@@ -64,12 +64,15 @@ static bool find_serving(const struct side_view views[2], int64_t least_epoch, e
     return found;
 }
 
-static bool find_decided(const struct side_view views[2], enum side *ret)
+/* A decision of before what this machine knows is no longer carried out: it was, and both sides have forgotten since.
+ */
+static bool find_decided(const struct side_view views[2], int64_t least_epoch, enum side *ret)
 {
     for (enum side s = SIDE_SOURCE; s <= SIDE_TARGET; s++) {
         const struct side_view *other = &views[other_side(s)];
 
-        if (hands_over(&views[s], s) && counts(other) && views[s].row.epoch > other->row.epoch) {
+        if (hands_over(&views[s], s) && counts(other) && views[s].row.epoch > other->row.epoch &&
+            views[s].row.epoch >= least_epoch) {
             *ret = s;
             return true;
         }
@@ -77,11 +80,19 @@ static bool find_decided(const struct side_view views[2], enum side *ret)
     return false;
 }
 
+/* Nobody serves, and why. */
+static const char *why_wait(const struct side_view views[2])
+{
+    if (!views[SIDE_SOURCE].answered || !views[SIDE_TARGET].answered)
+        return "a side does not answer, and the other one does not say that it serves";
+    if (!views[SIDE_SOURCE].row.there && !views[SIDE_TARGET].row.there)
+        return "neither side has a row of authority any more, and one served by such a row before";
+    return "neither side's row says that it serves";
+}
+
 enum settle_do pg_settle_next(const struct side_view views[2], int64_t least_epoch, enum side *ret_side,
                               const char **ret_why)
 {
-    bool both = views[SIDE_SOURCE].answered && views[SIDE_TARGET].answered;
-
     if (find_serving(views, least_epoch, ret_side)) {
         if (!pg_settle_promoted(views, *ret_side))
             return SETTLE_TAKE;
@@ -89,14 +100,38 @@ enum settle_do pg_settle_next(const struct side_view views[2], int64_t least_epo
                    "holds, does not answer";
         return counts(&views[other_side(*ret_side)]) ? SETTLE_ARBITRATE : SETTLE_WAIT;
     }
-    if (find_decided(views, ret_side))
+    if (find_decided(views, least_epoch, ret_side))
         return SETTLE_OPEN;
     if (views[SIDE_SOURCE].answered && !views[SIDE_SOURCE].row.there && !views[SIDE_TARGET].row.there &&
         least_epoch == 0)
         return SETTLE_UNARMED;
-    *ret_why = both ? "neither side's row says that it serves"
-                    : "a side does not answer, and the other one does not say that it serves";
+    if (find_serving(views, 0, ret_side)) {
+        *ret_why = "the side that says it serves does so from before what this machine knows to have served "
+                   "(least-epoch): it was left or restored since, or a --force did not come to its end";
+        return SETTLE_OUTDATED;
+    }
+    *ret_why = why_wait(views);
     return SETTLE_WAIT;
+}
+
+bool pg_settle_behind(const struct side_view views[2], enum side *ret)
+{
+    enum side lower = views[SIDE_SOURCE].row.epoch < views[SIDE_TARGET].row.epoch ? SIDE_SOURCE : SIDE_TARGET;
+    enum side higher = other_side(lower);
+
+    *ret = lower;
+    return names_itself(&views[higher], higher) &&
+           (names_itself(&views[lower], lower) || hands_over(&views[lower], lower)) &&
+           views[lower].row.epoch < views[higher].row.epoch;
+}
+
+int64_t pg_settle_force_epoch(const struct authority_row *row, int64_t least_epoch)
+{
+    int64_t next = row->epoch + 1;
+
+    if (least_epoch > next && least_epoch != INT64_MAX) /* one that cannot be read says nothing */
+        next = least_epoch;
+    return next % 2 == (row->here == SIDE_TARGET) ? next : next + 1;
 }
 
 /* --- asked --- */
@@ -186,33 +221,33 @@ static enum err open_decided(const struct settling *w, enum side old, const stru
     if (pg == NULL)
         return f->code;
     TRY(keep(w, new, pg_authority_open(pg, &w->key, row->epoch, new, row->attempt, &open, f)));
-    if (!open && views[new].row.attempt != row->attempt)
+    if (!open && (views[new].row.attempt != row->attempt || views[new].row.epoch != row->epoch - 1))
         return fault_todo(f, ERR_AUTHORITY,
                           "a side that lost what the gate wrote there cannot be opened by it: `leat cutover --force` "
                           "or `leat rollback --force` opens the one you choose",
-                          "the %s handed over at epoch %lld by attempt %lld, and the %s stands at attempt %lld",
+                          "the %s handed over at epoch %lld by attempt %lld, and the %s stands at epoch %lld, attempt "
+                          "%lld",
                           side_name(old), (long long)row->epoch, (long long)row->attempt, side_name(new),
-                          (long long)views[new].row.attempt);
+                          (long long)views[new].row.epoch, (long long)views[new].row.attempt);
     ret->opened = ret->opened || open;
     return ERR_OK;
 }
 
 static enum err leave(const struct settling *w, const struct side_view views[2], bool *ret_left, struct fault *f)
 {
-    const struct authority_row *source = &views[SIDE_SOURCE].row;
-    const struct authority_row *target = &views[SIDE_TARGET].row;
-    enum side lost = source->epoch < target->epoch ? SIDE_SOURCE : SIDE_TARGET;
+    enum side behind;
     struct pg *pg;
 
     *ret_left = false;
-    if (!names_itself(&views[SIDE_SOURCE], SIDE_SOURCE) || !names_itself(&views[SIDE_TARGET], SIDE_TARGET) ||
-        source->epoch == target->epoch)
+    if (!pg_settle_behind(views, &behind))
         return ERR_OK;
-    pg = w->reach(w->ctx, lost, f);
+    pg = w->reach(w->ctx, behind, f);
     if (pg == NULL)
         return f->code;
-    return keep(w, lost,
-                pg_authority_leave(pg, &w->key, &views[lost].row, views[other_side(lost)].row.epoch, ret_left, f));
+    TRY(keep(w, behind,
+             pg_authority_leave(pg, &w->key, &views[behind].row, views[other_side(behind)].row.epoch, ret_left, f)));
+    *ret_left = *ret_left && views[behind].row.open;
+    return ERR_OK;
 }
 
 enum err pg_settle_leave(const struct settling *w, bool *ret_left, struct fault *f)
@@ -224,7 +259,8 @@ enum err pg_settle_leave(const struct settling *w, bool *ret_left, struct fault 
     return leave(w, views, ret_left, f);
 }
 
-/* It is back, and still takes writes: it is shut as well as can be, now; who serves does not wait for that, nor does it fail by it. */
+/* It is back, and may still take writes: it is shut as well as can be, now; who serves does not wait for that, nor does
+ * it fail by it. */
 static void shut_the_left(const struct settling *w, const struct side_view views[2])
 {
     struct fault ignored = {0};
@@ -234,6 +270,35 @@ static void shut_the_left(const struct settling *w, const struct side_view views
         fault_clear(&ignored); /* an engine tries again every few seconds */
 }
 
+/* What a person may do where the rows do not settle it. No side: it is not known which. */
+static enum err nobody_serves(const struct fault unread[2], const char *why, const enum side *side, struct fault *f)
+{
+    const char *first = unread[unread[0].why[0] != '\0' ? 0 : 1].why;
+    AUTO_CHARS *todo = NULL;
+
+    if (side == NULL)
+        return fault_set(f, ERR_AUTHORITY, "%s%s%.200s", why, first[0] != '\0' ? ": " : "", first);
+    todo =
+        mem_format("bring back what is away, or served since; if that is lost for good, `leat %s --force` has the %s "
+                   "serve all the same",
+                   *side == SIDE_SOURCE ? "rollback" : "cutover", side_name(*side));
+    return fault_todo(f, ERR_AUTHORITY, todo, "%s%s%.200s", why, first[0] != '\0' ? ": " : "", first);
+}
+
+static enum settle_do look(const struct settling *w, struct side_view views[2], struct fault unread[2],
+                           struct settle_result *ret, const char **ret_why)
+{
+    enum settle_do what;
+
+    (void)read_side(w, SIDE_SOURCE, &views[SIDE_SOURCE], &unread[SIDE_SOURCE]);
+    (void)read_side(w, SIDE_TARGET, &views[SIDE_TARGET], &unread[SIDE_TARGET]);
+    shut_the_left(w, views);
+    what = pg_settle_next(views, w->least_epoch, &ret->side, ret_why);
+    ret->epoch = views[ret->side].row.epoch;
+    ret->outdated = what == SETTLE_OUTDATED;
+    return what;
+}
+
 /* *ret_done: *ret says who serves. Neither: it is looked at again. */
 static enum err round_of(const struct settling *w, struct settle_result *ret, bool *ret_done, struct fault *f)
 {
@@ -241,15 +306,10 @@ static enum err round_of(const struct settling *w, struct settle_result *ret, bo
     struct side_view views[2] = {{0}, {0}};
     const char *why = "";
 
-    (void)read_side(w, SIDE_SOURCE, &views[SIDE_SOURCE], &unread[SIDE_SOURCE]);
-    (void)read_side(w, SIDE_TARGET, &views[SIDE_TARGET], &unread[SIDE_TARGET]);
-    shut_the_left(w, views);
-    switch (pg_settle_next(views, w->least_epoch, &ret->side, &why)) {
+    switch (look(w, views, unread, ret, &why)) {
     case SETTLE_TAKE:
-        ret->epoch = views[ret->side].row.epoch;
         return take(w, ret->side, views, false, ret_done, f);
     case SETTLE_ARBITRATE:
-        ret->epoch = views[ret->side].row.epoch;
         return arbitrate(w, ret->side, views, ret_done, f);
     case SETTLE_OPEN:
         return open_decided(w, ret->side, views, ret, f);
@@ -258,12 +318,12 @@ static enum err round_of(const struct settling *w, struct settle_result *ret, bo
         ret->epoch = 0;
         *ret_done = true;
         return ERR_OK;
+    case SETTLE_OUTDATED:
+        return nobody_serves(unread, why, &ret->side, f);
     case SETTLE_WAIT:
         break;
     }
-    return fault_set(f, ERR_AUTHORITY, "%s%s%.200s", why,
-                     unread[0].why[0] != '\0' || unread[1].why[0] != '\0' ? ": " : "",
-                     unread[0].why[0] != '\0' ? unread[0].why : unread[1].why);
+    return nobody_serves(unread, why, names_itself(&views[ret->side], ret->side) ? &ret->side : NULL, f);
 }
 
 enum err pg_settle(const struct settling *w, struct settle_result *ret, struct fault *f)

@@ -18,13 +18,15 @@ struct settling {
     /* Something failed in it. */
     void (*lost)(void *ctx, enum side side);
     void *ctx;
-    int64_t least_epoch; /* what serves is no older than this: a side that was left by --force may come back */
+    int64_t least_epoch; /* what serves is no older than this (store/least_epoch.h) */
 };
 
 struct settle_result {
     enum side side; /* who serves; no attempt that was under way can be decided any more */
     int64_t epoch;
     bool opened; /* a decision was found, and carried out */
+    /* With an error: that side's own row says that it serves, and it is older than least_epoch. */
+    bool outdated;
 };
 
 /* ERR_OK, or why nobody can tell yet. */
@@ -36,13 +38,19 @@ struct side_view {
     bool answered;
     struct authority_row row;
 };
-enum settle_do { SETTLE_WAIT, SETTLE_TAKE, SETTLE_ARBITRATE, SETTLE_OPEN, SETTLE_UNARMED };
-/* *ret_side: the side that is taken, or that decided. *ret_why: of SETTLE_WAIT. */
+enum settle_do { SETTLE_WAIT, SETTLE_TAKE, SETTLE_ARBITRATE, SETTLE_OPEN, SETTLE_UNARMED, SETTLE_OUTDATED };
+/* *ret_side: the side that is taken, that decided, or that is outdated. *ret_why: of SETTLE_WAIT, SETTLE_OUTDATED. */
 enum settle_do pg_settle_next(const struct side_view views[2], int64_t least_epoch, enum side *ret_side,
                               const char **ret_why);
 /* Whether that side is on another timeline, or another server, than at the gate, as far as the rows know. */
 bool pg_settle_promoted(const struct side_view views[2], enum side side);
-/* Both name themselves: the one of the older epoch was left by --force, and is back. It serves no longer. */
+/* Whether a side stands behind the one that serves: opened by --force without it. *ret: it. */
+bool pg_settle_behind(const struct side_view views[2], enum side *ret);
+/* The epoch by which --force has the side of that row serve: later than all it and this machine know, and even for the
+ * source, odd for the target, so that no two sides ever serve by the same one. */
+int64_t pg_settle_force_epoch(const struct authority_row *row, int64_t least_epoch);
+/* A side that stands behind the one that serves is shut, if it is not, and has its epoch from then on. *ret_left: it
+ * said that it serves. */
 MUST_USE enum err pg_settle_leave(const struct settling *w, bool *ret_left, struct fault *f);
 
 #endif

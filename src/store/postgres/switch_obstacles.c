@@ -20,8 +20,15 @@ struct obstacles {
 
 static void add(struct obstacles *o, const char *what, enum switch_hindrance hinders, const char *why)
 {
-    if (o->count < o->size)
-        o->list[o->count++] = (struct switch_obstacle){what, why, hinders};
+    if (o->count == o->size) {
+        struct switch_obstacle *more = arena_alloc(o->arena, 2 * (o->size + 32) * sizeof *more);
+
+        if (o->count > 0)
+            memcpy(more, o->list, o->count * sizeof *more);
+        o->list = more;
+        o->size = 2 * (o->size + 32);
+    }
+    o->list[o->count++] = (struct switch_obstacle){what, why, hinders};
 }
 
 static enum err look_at_prepared(struct store_switch *w, struct obstacles *o, struct fault *f)
@@ -205,6 +212,8 @@ static enum err look_at_left_out(struct store_switch *w, struct obstacles *o, st
     struct switch_obstacle *list;
     size_t count;
 
+    arena_reset(w->look); /* first: what comes while it is looked for is another sum under the lock */
+    TRY(pg_switch_left_out_sum(w, w->look, &w->left_out, f));
     TRY(pg_left_out(w->beside, w->there, w->store, o->arena, &list, &count, f));
     for (size_t i = 0; i < count; i++)
         add(o, list[i].what, list[i].hinders, list[i].why);
@@ -274,8 +283,9 @@ static enum err look_at_rights(struct store_switch *w, struct obstacles *o, stru
 
 enum err pg_switch_obstacles(struct store_switch *w, struct arena *a, struct switch_obstacle **ret, size_t *ret_count, struct fault *f)
 {
-    struct obstacles o = {a, arena_alloc(a, 256 * sizeof *o.list), 0, 256};
+    struct obstacles o = {.arena = a};
 
+    TRY(pg_switch_all_joined(w, w->there, f));
     TRY(look_at_prepared(w, &o, f));
     TRY(look_at_sessions(w, w->beside, &o, f));
     TRY(look_at_sessions(w, w->there, &o, f));

@@ -15,6 +15,7 @@
 
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/world.h"
 #include "sql_embedded.h"
@@ -22,12 +23,11 @@
 #include "store/postgres/fence.h"
 #include "store/postgres/names.h"
 #include "store/postgres/pg.h"
-#include "store/postgres/rights.h"
 #include "store/postgres/settle.h"
 #include "store/postgres/switcher_internal.h"
-#include "store/postgres/watcher.h"
 
 #define LOCK_WAIT_MS ((int64_t)400)
+#define SQL_MARK "INSERT INTO leat.mark (migration, store, attempt, token) VALUES ($1, $2, $3, 0)"
 
 /* Behind autovacuum a lock waits for a whole deadlock_timeout before that gives way: 22 ms instead of 1,001, where we may set it. */
 static enum err pin(struct pg *pg, struct fault *f)
@@ -88,6 +88,7 @@ enum err pg_switch_open(struct store *s, struct store_switch **ret, struct fault
 
     w->store = s;
     w->arena = arena_new(16384);
+    w->look = arena_new(4096);
     err = connect_all(w, f);
     if (err != ERR_OK) {
         pg_switch_close(w);
@@ -108,6 +109,7 @@ void pg_switch_close(struct store_switch *w)
     pg_free(w->settling[SIDE_SOURCE]);
     pg_free(w->settling[SIDE_TARGET]);
     arena_free(w->arena);
+    arena_free(w->look);
     free(w);
 }
 
@@ -167,6 +169,19 @@ static enum err still_there(struct store_switch *w, const struct authority_row *
     return ERR_OK;
 }
 
+/* What clients would wait for is done by the sessions that are to do it before anybody waits: functions are compiled,
+ * plans made, and what is to be locked is listed. No row has that name: nothing is decided or opened by it. */
+static enum err get_ready(struct store_switch *w, struct fault *f)
+{
+    TRY(pg_exec(w->deciding, "SELECT leat.fence_set('', 'ENABLE ALWAYS'), leat.decide('', '', -1, -1)", NULL, f));
+    TRY(pg_exec(w->opening, "SELECT leat.fence_set('', 'DISABLE'), leat.open_side('', '', -1, '', -1)", NULL, f));
+    if (!w->list_ready)
+        TRY(pg_fence_list_prepare(w->deciding, w->store, f));
+    w->list_ready = true;
+    arena_reset(w->arena);
+    return pg_fence_list_prepared(w->deciding, w->store, w->arena, &w->locked, &w->locked_count, f);
+}
+
 enum err pg_switch_gate(struct store_switch *w, int64_t epoch, int64_t *ret_attempt, struct fault *f)
 {
     struct authority_key k = authority_key(w->store);
@@ -181,6 +196,7 @@ enum err pg_switch_gate(struct store_switch *w, int64_t epoch, int64_t *ret_atte
     attempt = (old.attempt > new.attempt ? old.attempt : new.attempt) + 1;
     TRY(write_gate(w, &old, &new, attempt, f));
     TRY(still_there(w, &old, &new, f));
+    TRY(get_ready(w, f));
     *ret_attempt = attempt;
     return ERR_OK;
 }
@@ -194,28 +210,12 @@ enum err pg_switch_settle(struct store_switch *w, struct switch_settled *ret, st
                            .ctx = w,
                            .least_epoch = least_epoch_read(w->store->state_dir, store_base(w->store))};
     struct settle_result s;
+    enum err err;
 
     pg_switch_unlock(w);
-    TRY(pg_settle(&how, &s, f));
-    *ret = (struct switch_settled){s.side == SIDE_SOURCE, s.epoch, s.opened};
-    return ERR_OK;
-}
-
-/* --- rights --- */
-
-/* Answered while the mark travels, by sessions that have nothing else to do then: clients do not wait for it. */
-static enum err rights_stand(struct store_switch *w, struct fault *f)
-{
-    char old[RIGHTS_SUMS];
-    char new[RIGHTS_SUMS];
-
-    ENSURE(w->asks_rights);
-    w->asks_rights = false;
-    TRY(pg_rights_sums_take(w->deciding, old, f));
-    TRY(pg_rights_sums_take(w->opening, new, f));
-    if (strcmp(old, w->old_rights) != 0 || strcmp(new, w->new_rights) != 0)
-        return fault_set(f, ERR_BUSY, "roles, privileges or settings changed while the switch began");
-    return ERR_OK;
+    err = pg_settle(&how, &s, f);
+    *ret = (struct switch_settled){s.side == SIDE_SOURCE, s.epoch, s.opened, s.outdated};
+    return err;
 }
 
 /* --- lock --- */
@@ -244,13 +244,17 @@ static enum err begin(struct pg *pg, int64_t deadline_ms, bool *in, struct fault
 static enum err lock_all(struct store_switch *w, struct fault *f)
 {
     AUTO_BUF sql = {0};
+    AUTO_RESULT *r = NULL;
 
     for (size_t i = 0; i < w->locked_count; i++)
         buf_addf(&sql, "%sONLY %s", i > 0 ? ", " : "LOCK TABLE ", w->locked[i].qualified);
     if (w->locked_count == 0)
         return ERR_OK;
     buf_adds(&sql, " IN SHARE ROW EXCLUSIVE MODE");
-    return pg_exec(w->deciding, buf_cstr(&sql), NULL, f);
+    r = PQexec(w->deciding->conn, buf_cstr(&sql));
+    if (strcmp(pg_sqlstate(r), "42P01") == 0 || strcmp(pg_sqlstate(r), "3F000") == 0)
+        return fault_set(f, ERR_BUSY, "tables went while the switch began");
+    return PQresultStatus(r) == PGRES_COMMAND_OK ? ERR_OK : pg_fault(w->deciding, r, "LOCK TABLE", f);
 }
 
 /* One try waits less than any server's deadlock_timeout: a writer that holds what we want and wants what we hold goes on, and we begin again. */
@@ -271,8 +275,7 @@ enum err pg_switch_lock(struct store_switch *w, int64_t deadline_ms, struct faul
 {
     int64_t until = world_mono_us() + deadline_ms * 1000;
 
-    arena_reset(w->arena);
-    TRY(pg_fence_list(w->beside, w->store, w->arena, &w->locked, &w->locked_count, f));
+    ENSURE(w->list_ready);
     for (;;) {
         struct fault why = {0};
         int64_t left_ms = (until - world_mono_us()) / 1000;
@@ -294,13 +297,30 @@ static const char *stream_from(const struct store_switch *w, enum store_side on)
     return on == STORE_SOURCE ? c->name : c->other->name;
 }
 
-enum err pg_switch_mark(struct store_switch *w, enum store_side on, int64_t mark, struct fault *f)
+static enum err send_mark(struct store_switch *w, enum store_side on, const char *number, struct fault *f)
 {
-    char number[32];
     const char *params[] = {w->store->migration, stream_from(w, on), number};
 
+    return pg_send(on == STORE_SOURCE ? w->beside : w->there, SQL_MARK, 3, params, f);
+}
+
+/* Both servers commit at the same time. */
+enum err pg_switch_mark(struct store_switch *w, int64_t mark, struct fault *f)
+{
+    char number[32];
+    struct fault second = {0};
+    enum err here;
+    enum err there;
+
     snprintf(number, sizeof number, "%" PRId64, mark);
-    return pg_query(on == STORE_SOURCE ? w->beside : w->there, "INSERT INTO leat.mark (migration, store, attempt, token) VALUES ($1, $2, $3, 0)", 3, params, NULL, f);
+    TRY(send_mark(w, STORE_SOURCE, number, f));
+    there = send_mark(w, STORE_TARGET, number, &second);
+    here = pg_take(w->beside, SQL_MARK, NULL, f);
+    if (there == ERR_OK)
+        there = pg_take(w->there, SQL_MARK, NULL, &second);
+    if (here == ERR_OK && there != ERR_OK)
+        *f = second;
+    return here != ERR_OK ? here : there;
 }
 
 enum err pg_switch_came(struct store_switch *w, enum store_side on, int64_t mark, bool *ret, struct fault *f)
@@ -315,116 +335,7 @@ enum err pg_switch_came(struct store_switch *w, enum store_side on, int64_t mark
     return ERR_OK;
 }
 
-/* --- check --- */
-
-/* In the deciding session, which sees what was committed up to its locks: what is chosen now is what was locked, and fenced. */
-static enum err check_old(struct store_switch *w, struct fault *f)
-{
-    AUTO(arena) *a = arena_new(16384);
-    struct fenced *now;
-    size_t count;
-
-    TRY(pg_fence_list(w->deciding, w->store, a, &now, &count, f));
-    if (count != w->locked_count)
-        return fault_set(f, ERR_BUSY, "tables came or went while the switch began");
-    for (size_t i = 0; i < count; i++) {
-        if (now[i].oid != w->locked[i].oid)
-            return fault_set(f, ERR_BUSY, "tables came or went while the switch began");
-        if (now[i].state != 'D')
-            return fault_set(f, ERR_GATE, "%s has no open fence", now[i].qualified);
-    }
-    return ERR_OK;
-}
-
-/* The old side's value and as much more as sessions there may hold cached: nextval is stopped by no lock. A CYCLE sequence goes on
- * exactly where it was. */
-static int64_t beyond(const PGresult *r, int row)
-{
-    int64_t last = pg_get_int(r, row, 2);
-    int64_t increment = pg_get_int(r, row, 3);
-    int64_t cache = pg_get_int(r, row, 4);
-
-    if (pg_get_bool(r, row, 7))
-        return last;
-    return pg_sequence_ahead(last, increment, cache, pg_get_int(r, row, 5), pg_get_int(r, row, 6));
-}
-
-/* One statement; only while this side's row says that it does not serve. */
-static enum err set_sequences(struct store_switch *w, const PGresult *r, struct fault *f)
-{
-    AUTO(arena) *a = arena_new(16384);
-    AUTO_BUF list = {0};
-
-    for (int i = 0; i < PQntuples(r); i++)
-        if (!PQgetisnull(r, i, 2)) /* else it was never used */
-            buf_addf(&list, "%s(%s,%s,%" PRId64 "::pg_catalog.int8,%s::pg_catalog.int8,%s)", list.len > 0 ? "," : "", pg_quote_literal(a, PQgetvalue(r, i, 0)), pg_quote_literal(a, PQgetvalue(r, i, 1)),
-                 beyond(r, i), PQgetvalue(r, i, 3), pg_get_bool(r, i, 7) ? "true" : "false");
-    if (list.len == 0)
-        return ERR_OK;
-    return pg_execf(w->there, NULL, f,
-                    "WITH side AS (SELECT 1 FROM leat.authority WHERE migration = %s AND store = %s AND NOT open FOR SHARE),"
-                    " wanted(nsp, name, value, step, cycle) AS (VALUES %s)"
-                    " SELECT pg_catalog.setval(c.oid::pg_catalog.regclass, w.value) FROM side, wanted w JOIN pg_catalog.pg_namespace n ON n.nspname = w.nsp"
-                    " JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = w.name AND c.relkind = 'S'"
-                    " WHERE coalesce(CASE WHEN w.cycle THEN true WHEN w.step > 0 THEN w.value > pg_catalog.pg_sequence_last_value(c.oid)"
-                    " ELSE w.value < pg_catalog.pg_sequence_last_value(c.oid) END, true)",
-                    pg_quote_literal(a, w->store->migration), pg_quote_literal(a, store_base(w->store)), buf_cstr(&list));
-}
-
-static enum err bring_sequences(struct store_switch *w, struct fault *f)
-{
-    char after[16] = "0";
-    int rows;
-
-    do {
-        const char *params[] = {after};
-        AUTO_RESULT *r = NULL;
-
-        TRY(pg_query(w->beside, SQL_SWITCH_SEQUENCES, 1, params, &r, f));
-        rows = PQntuples(r);
-        TRY(set_sequences(w, r, f));
-        if (rows > 0)
-            snprintf(after, sizeof after, "%s", PQgetvalue(r, rows - 1, 8));
-    } while (rows == 500);
-    return ERR_OK;
-}
-
-/* In the deciding transaction: shut for everybody if it commits, and never were if it does not. The decision itself is then one row. */
-static enum err shut_fences(struct store_switch *w, struct fault *f)
-{
-    char fence[NAME_SIZE];
-    const char *params[] = {name_fence(w->store, fence)};
-
-    return pg_query(w->deciding, "SELECT leat.fence_set($1, 'ENABLE ALWAYS')", 1, params, NULL, f);
-}
-
-enum err pg_switch_check(struct store_switch *w, struct fault *f)
-{
-    ENSURE(w->locks && w->old_rights[0] != '\0');
-    TRY(pg_rights_sums_ask(w->opening, w->reads_passwords, f));
-    TRY(check_old(w, f));
-    TRY(shut_fences(w, f));
-    TRY(pg_rights_sums_ask(w->deciding, w->reads_passwords, f));
-    w->asks_rights = true;
-    return bring_sequences(w, f);
-}
-
 /* --- decide, open --- */
-
-/* All of the old side is there by now: so is whatever did not fit. */
-static enum err ledger_is_empty(struct store_switch *w, struct fault *f)
-{
-    const char *params[] = {w->store->migration, w->store->name};
-    AUTO_RESULT *r = NULL;
-
-    TRY(pg_query(w->there,
-                 "SELECT pg_catalog.count(*) FROM leat.ledger WHERE migration = $1 AND store = $2 AND settled IS NULL",
-                 2, params, &r, f));
-    if (pg_get_int(r, 0, 0) > 0)
-        return fault_set(f, ERR_GATE, "%s row(s) did not behave as the stream said: see `leat verify`",
-                         PQgetvalue(r, 0, 0));
-    return ERR_OK;
-}
 
 static enum side new_side(const struct store_switch *w)
 {
@@ -436,18 +347,17 @@ enum err pg_switch_prepare_open(struct store_switch *w, int64_t epoch, int64_t a
 {
     struct authority_key k = authority_key(w->store);
     bool could = false;
-    enum err err = rights_stand(w, f);
+    enum err err = pg_switch_drained(w, f);
 
-    if (err == ERR_OK)
-        err = ledger_is_empty(w, f);
     if (err == ERR_OK)
         err = begin(w->opening, deadline_ms, &w->opens, f);
-
     if (err == ERR_OK)
         err = pg_authority_open(w->opening, &k, epoch, new_side(w), attempt, &could, f);
     if (err == ERR_OK && !could)
         err = fault_set(f, ERR_SWITCH_HELD_UP, "the new side's row is not that of epoch %" PRId64 ", attempt %" PRId64,
                         epoch - 1, attempt);
+    if (err == ERR_OK)
+        err = pg_switch_all_joined(w, w->opening, f);
     if (err != ERR_OK)
         end(w->opening, &w->opens);
     return err;

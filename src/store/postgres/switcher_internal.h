@@ -13,17 +13,30 @@ struct store_switch {
     struct pg *beside;
     struct pg *opening;
     struct pg *there;
-    struct arena *arena; /* of the lock: what was locked */
+    struct arena *arena; /* of the gate: what is to be locked */
     struct fenced *locked;
     size_t locked_count;
     char old_rights[RIGHTS_SUMS]; /* as they were when they were compared; "": they were not */
     char new_rights[RIGHTS_SUMS];
     bool reads_passwords;
     bool sums_ready[2];  /* by reads_passwords: prepared in deciding and opening */
+    bool list_ready;     /* deciding can list fences, and knows how to decide */
+    bool left_out_ready; /* deciding can ask for this */
+    const char *left_out; /* as it was when obstacles were looked for; NULL: they were not */
+    struct arena *look;   /* of it */
     bool asks_rights;    /* deciding and opening were asked for them as they are now */
     bool locks;          /* deciding is in its transaction */
     bool opens;          /* opening is in its own */
     struct pg *settling[2]; /* by side of the store itself; made beforehand: clients may wait while it is settled */
 };
+
+/* --- switch_check.c --- */
+/* What no stream carries, in a few words: others whenever it changes. By deciding. */
+MUST_USE enum err pg_switch_left_out_sum(struct store_switch *w, struct arena *a, const char **ret, struct fault *f);
+/* Nothing behaved otherwise than the stream said, and rights are what they were when they were compared. */
+MUST_USE enum err pg_switch_drained(struct store_switch *w, struct fault *f);
+/* A session of the new side; in a transaction that holds its row of authority no table can leave the stream after it.
+ */
+MUST_USE enum err pg_switch_all_joined(struct store_switch *w, struct pg *pg, struct fault *f);
 
 #endif

@@ -11,9 +11,8 @@
 #include "store/postgres/identity.h"
 #include "store/postgres/names.h"
 #include "store/postgres/pg.h"
+#include "store/postgres/sequences.h"
 #include "store/postgres/settle.h"
-
-#define SEQUENCE_MARGIN 1000 /* values kept ahead on the target, beyond the sequence's own cache */
 
 struct store_watcher {
     struct store *store;
@@ -121,51 +120,6 @@ enum err pg_watcher_trim(struct store_watcher *w, struct fault *f)
 
 /* --- sequences --- */
 
-/* False: it would leave the sequence's range. */
-static bool advance(int64_t last, int64_t increment, int64_t times, int64_t min, int64_t max, int64_t *ret)
-{
-    int64_t step;
-
-    return !__builtin_mul_overflow(increment, times, &step) && !__builtin_add_overflow(last, step, ret) && *ret >= min && *ret <= max;
-}
-
-/* A margin that does not fit would use the sequence up: then only what sessions may hold cached is passed over, and of that what there is. */
-int64_t pg_sequence_ahead(int64_t last, int64_t increment, int64_t cache, int64_t min, int64_t max)
-{
-    int64_t next;
-
-    if (advance(last, increment, cache > SEQUENCE_MARGIN ? cache : SEQUENCE_MARGIN, min, max, &next) || advance(last, increment, cache - 1, min, max, &next))
-        return next;
-    return last;
-}
-
-static void add_sequence(struct buf *list, const PGresult *r, int row)
-{
-    int64_t increment = pg_get_int(r, row, 3);
-    int64_t value = pg_sequence_ahead(pg_get_int(r, row, 2), increment, pg_get_int(r, row, 4), pg_get_int(r, row, 5), pg_get_int(r, row, 6));
-    AUTO(arena) *a = arena_new(1024);
-
-    buf_addf(list, "%s(%s,%s,%" PRId64 "::pg_catalog.int8,%" PRId64 "::pg_catalog.int8)", list->len > 0 ? "," : "", pg_quote_literal(a, pg_get(r, row, 0)), pg_quote_literal(a, pg_get(r, row, 1)), value, increment);
-}
-
-/* Sets a portion; one statement, and only while the lease is ours (its row is locked by the same statement). */
-static enum err set_sequences(struct store_watcher *w, const char *wanted, uint64_t *moved, struct fault *f)
-{
-    AUTO(arena) *a = arena_new(4096);
-    AUTO_RESULT *set = NULL;
-
-    TRY(pg_execf(w->target, &set, f,
-                 "WITH lease AS (SELECT 1 FROM leat.lease WHERE migration = %s AND store = %s AND token = %" PRId64 " FOR SHARE),"
-                 " wanted(nsp, name, value, step) AS (VALUES %s)"
-                 " SELECT pg_catalog.setval(c.oid::pg_catalog.regclass, w.value) FROM lease, wanted w JOIN pg_catalog.pg_namespace n ON n.nspname = w.nsp"
-                 " JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = w.name AND c.relkind = 'S'"
-                 " WHERE coalesce(CASE WHEN w.step > 0 THEN w.value > pg_catalog.pg_sequence_last_value(c.oid)"
-                 " ELSE w.value < pg_catalog.pg_sequence_last_value(c.oid) END, true)",
-                 pg_quote_literal(a, w->store->migration), pg_quote_literal(a, w->store->name), w->store->token, wanted));
-    *moved += (uint64_t)PQntuples(set);
-    return ERR_OK;
-}
-
 /* A stream keeps the sequences ahead only where it leads away from the side that serves: two that did would chase each other for ever. */
 static enum err leads_away(struct store_watcher *w, bool *ret, struct fault *f)
 {
@@ -211,15 +165,15 @@ enum err pg_watcher_settle(struct store_watcher *w, struct switch_settled *ret, 
 
     TRY(pg_authority_row(w->source, &how.key, &old, f));
     TRY(pg_authority_row(w->target, &how.key, &new, f));
-    *ret = (struct switch_settled){new.here == SIDE_SOURCE, new.epoch, false};
+    *ret = (struct switch_settled){new.here == SIDE_SOURCE, new.epoch, false, false};
     if (new.there &&new.open &&new.epoch >= old.epoch)
         return ERR_OK; /* it was carried out: an attempt that began since is not ended for that */
     TRY(pg_settle(&how, &s, f));
-    *ret = (struct switch_settled){s.side == SIDE_SOURCE, s.epoch, s.opened};
+    *ret = (struct switch_settled){s.side == SIDE_SOURCE, s.epoch, s.opened, false};
     return ERR_OK;
 }
 
-/* One of the two was left by --force, and is there again without having been seen to come. */
+/* One of the two was left by --force, and is there again without having been seen to come; or it stood still, shut. */
 static enum err shut_the_left(struct store_watcher *w, struct fault *f)
 {
     struct settling how = {.key = authority_key(w->store), .reach = reach_watched, .lost = lost_watched, .ctx = w};
@@ -248,32 +202,20 @@ enum err pg_watcher_fences(struct store_watcher *w, struct arena *a, const char 
  * CYCLE sequences move inside the switch only. */
 enum err pg_watcher_sequences(struct store_watcher *w, uint64_t *ret_moved, struct fault *f)
 {
-    char after[16] = "0";
-    uint64_t moved = 0;
+    AUTO(arena) *a = arena_new(1024);
     bool leads;
-    int rows;
 
     *ret_moved = 0;
     TRY(leads_away(w, &leads, f));
     if (!leads)
         return ERR_OK;
-    do {
-        const char *params[] = {after};
-        AUTO_RESULT *r = NULL;
-        AUTO_BUF wanted = {0};
-
-        TRY(pg_query(w->source, SQL_SEQUENCES, 1, params, &r, f));
-        rows = PQntuples(r);
-        for (int i = 0; i < rows; i++)
-            if (!PQgetisnull(r, i, 2))
-                add_sequence(&wanted, r, i);
-        if (wanted.len > 0)
-            TRY(set_sequences(w, buf_cstr(&wanted), &moved, f));
-        if (rows > 0)
-            snprintf(after, sizeof after, "%s", PQgetvalue(r, rows - 1, 7));
-    } while (rows == 500);
-    *ret_moved = moved;
-    return ERR_OK;
+    return pg_sequences_carry(
+        w->source, w->target, false,
+        arena_format(a,
+                     "SELECT 1 FROM leat.lease WHERE migration = %s AND store = %s AND token = %" PRId64
+                     " FOR SHARE", /* only while the lease is ours */
+                     pg_quote_literal(a, w->store->migration), pg_quote_literal(a, w->store->name), w->store->token),
+        ret_moved, f);
 }
 
 /* --- the rest --- */

@@ -16,9 +16,8 @@ MUST_USE enum err pg_watcher_logged(struct store_watcher *w, struct arena *a, co
 MUST_USE enum err pg_watcher_identity(struct store_watcher *w, const struct catalog *source, struct arena *a, const char **ret, struct fault *f);
 MUST_USE enum err pg_watcher_authority(struct store_watcher *w, struct switch_row *ret, struct fault *f);
 MUST_USE enum err pg_watcher_settle(struct store_watcher *w, struct switch_settled *ret, struct fault *f);
-MUST_USE enum err pg_watcher_fences(struct store_watcher *w, struct arena *a, const char **ret_source, const char **ret_target, struct fault *f);
-/* A value beyond what sessions of the other side may have taken since `last` was read. */
-int64_t pg_sequence_ahead(int64_t last, int64_t increment, int64_t cache, int64_t min, int64_t max);
+MUST_USE enum err pg_watcher_fences(struct store_watcher *w, struct arena *a, const char **ret_source,
+                                    const char **ret_target, struct fault *f);
 MUST_USE enum err pg_watcher_unpublished(struct store_watcher *w, size_t *ret_count, struct fault *f);
 MUST_USE enum err pg_watcher_ledger(struct store_watcher *w, int64_t *ret_count, struct fault *f);
 MUST_USE enum err pg_watcher_drop_slot(struct store_watcher *w, struct fault *f);
