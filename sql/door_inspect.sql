@@ -1,8 +1,10 @@
 -- A session about itself, at a transaction boundary: everything a session that takes its place must have, and what cannot be given to one.
--- $1: names of custom settings (pg_settings has none of them); $2: whether to look for advisory locks (reads all locks of the server). Both are
--- put in as literals (shift/inspect.c): with parameters it would be planned anew each of the first five times.
+-- $1: names of custom settings (pg_settings has none of them; what it has by such a name is an extension's own, and not everybody's to set);
+-- $2: whether to look for advisory locks (reads all locks of the server). Both are put in as literals (shift/inspect.c): with parameters it would be
+-- planned anew each of the first five times.
 -- Named throughout by schema, operators too: the session's search_path is the client's. No CASE x WHEN, no IN: they look operators up.
 -- The answer is JSON in UTF-8 as bytea, to be fetched in binary: text would be converted to the client's encoding, or fail to be.
+WITH own AS (SELECT s.name, s.source, s.context FROM pg_catalog.pg_settings s)
 SELECT pg_catalog.convert_to(pg_catalog.json_build_object(
     'session_user', session_user,
     'role', pg_catalog.current_setting('role'),
@@ -21,12 +23,13 @@ SELECT pg_catalog.convert_to(pg_catalog.json_build_object(
             LIMIT 10) l),
     'channels', (SELECT pg_catalog.json_agg(l.channel ORDER BY l.channel COLLATE pg_catalog."C") FROM pg_catalog.pg_listening_channels() l(channel)),
     'settings', (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(s.name, pg_catalog.current_setting(s.name, true)) ORDER BY s.name COLLATE pg_catalog."C")
-        FROM pg_catalog.pg_settings s
+        FROM own s
         WHERE s.source OPERATOR(pg_catalog.=) 'session'::pg_catalog.text AND s.context OPERATOR(pg_catalog.<>) 'internal'::pg_catalog.text
             AND s.name OPERATOR(pg_catalog.<>) ALL (ARRAY['transaction_isolation', 'transaction_read_only', 'transaction_deferrable'])),
     'customs', (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(n.name, pg_catalog.current_setting(n.name, true)) ORDER BY n.name COLLATE pg_catalog."C")
         FROM pg_catalog.unnest($1::pg_catalog.text[]) n(name)
-        WHERE pg_catalog.strpos(n.name, '.') OPERATOR(pg_catalog.>) 0 AND pg_catalog.current_setting(n.name, true) IS NOT NULL),
+        WHERE pg_catalog.strpos(n.name, '.') OPERATOR(pg_catalog.>) 0 AND pg_catalog.current_setting(n.name, true) IS NOT NULL
+            AND NOT EXISTS (SELECT FROM own s WHERE pg_catalog.lower(s.name) OPERATOR(pg_catalog.=) n.name)),
     'effective', (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(n.name, pg_catalog.current_setting(n.name, true)) ORDER BY n.name COLLATE pg_catalog."C")
         FROM pg_catalog.unnest(ARRAY['DateStyle', 'IntervalStyle', 'TimeZone', 'array_nulls', 'bytea_output', 'default_text_search_config', 'default_transaction_isolation',
             'default_transaction_read_only', 'extra_float_digits', 'lc_monetary', 'lc_numeric', 'lc_time', 'lock_timeout', 'row_security', 'search_path', 'statement_timeout',

@@ -134,6 +134,7 @@ void conn_close(struct conn *c)
     buf_fini(&c->kept);
     c->out_at = 0;
     c->left = 0;
+    c->need = 0;
 }
 
 void conn_keep(struct conn *c, const char *p, size_t n)
@@ -144,4 +145,11 @@ void conn_keep(struct conn *c, const char *p, size_t n)
         buf_add(&fresh, p, n);
     buf_fini(&c->kept);
     c->kept = fresh;
+    c->need = 0;
+}
+
+void conn_keep_until(struct conn *c, const char *p, size_t n, size_t need)
+{
+    conn_keep(c, p, n);
+    c->need = need;
 }

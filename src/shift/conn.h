@@ -30,6 +30,7 @@ struct conn {
     struct buf out;
     size_t out_at;      /* up to here it is gone */
     struct buf kept;    /* read, and not passed on yet */
+    size_t need;        /* so much has to be kept before it is looked at again: a message that has to be whole */
 };
 
 /* n > 0: so many bytes; 0: none now; -1: the other end is gone, or what it sent is no TLS. */
@@ -47,5 +48,6 @@ static inline size_t conn_waiting(const struct conn *c)
 void conn_watch(struct conn *c, int epoll_fd);
 void conn_close(struct conn *c);
 void conn_keep(struct conn *c, const char *p, size_t n); /* replaces what was kept; p may lie in it */
+void conn_keep_until(struct conn *c, const char *p, size_t n, size_t need);
 
 #endif

@@ -175,6 +175,7 @@ static enum err work(struct door *door, struct fault *f)
     }
     for (int i = 0; i < door->worker_count; i++)
         worker_join(&door->workers[i]);
+    fresh_free(door); /* workers look into it to their end */
     return ERR_OK;
 }
 
@@ -207,6 +208,7 @@ int door_main(const struct config *c, const char *state_dir, const char *store, 
     control_close(door);
     verifiers_free(door);
     door_types_free(door);
+    door_customs_free(door);
     door_tls_fini(door);
     door_sides_fini(door->sides);
     free(door->trust);

@@ -511,7 +511,7 @@ static bool take_messages(struct backend *b)
         at += total;
         ready = type == 'Z' && !more;
     }
-    if (b->conn.fd >= 0)
+    if (b->conn.fd >= 0 && at > 0)
         conn_keep(&b->conn, kept->data + at, kept->len - at);
     return ready && b->stage != BACKEND_LOST;
 }

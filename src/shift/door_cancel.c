@@ -128,6 +128,12 @@ void cancel_sweep(struct worker *w)
 
 /* --- the worker that has the session --- */
 
+/* The door itself asks, and nothing of the client is under way. */
+static bool asks_alone(const struct session *s)
+{
+    return s->server->talk.ready_left > 0 && track_at_boundary(&s->track);
+}
+
 /* A wrong key is answered by nothing, as the server does. */
 void cancel_order(struct worker *w, struct session *s, const struct order *order)
 {
@@ -135,7 +141,8 @@ void cancel_order(struct worker *w, struct session *s, const struct order *order
 
     if (s == NULL || s->key != order->key)
         door_cancel_elsewhere(w->door, order->pid, order->key);
-    else if (s->stage == SESSION_LIVE && !hold_cancel(s) && s->server != NULL && s->server->stage == BACKEND_READY)
+    else if (s->stage == SESSION_LIVE && !hold_cancel(s) && s->server != NULL && s->server->stage == BACKEND_READY &&
+             !asks_alone(s))
         under_way = begin(w, s->server, order->origin);
     if (!under_way && order->origin != 0)
         answer(w->door, order->origin);

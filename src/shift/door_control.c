@@ -155,6 +155,7 @@ static void begin_hold(struct control *c)
     ENSURE(c->phase == PHASE_NONE && c->pending == DO_HOLD);
     c->owner = c->pending_peer;
     c->phase = PHASE_HOLDING;
+    c->before_asked = DOOR_SUM(c->door, asked);
     control_order(c->door, &order);
     if (c->hold_waits)
         return;
@@ -281,7 +282,8 @@ static void check_hold(struct control *c, bool late)
         return;
     }
     c->phase = PHASE_HELD;
-    succeed(c, json_pack("{s:b, s:I}", "ok", 1, "held", (json_int_t)DOOR_SUM(c->door, held)));
+    succeed(c, json_pack("{s:b, s:I, s:I, s:o}", "ok", 1, "held", (json_int_t)DOOR_SUM(c->door, held), "asked",
+                         (json_int_t)(DOOR_SUM(c->door, asked) - c->before_asked), "last", control_last_held(c->door)));
 }
 
 static void check_rebuild(struct control *c, bool late)
@@ -373,8 +375,12 @@ static json_t *do_warm(struct control *c, int peer, const json_t *request)
     return NULL;
 }
 
+/* While servers are asked whether the attempt stands, sessions are asked once more what they are: fewer are left to ask
+ * when clients wait. */
 static json_t *do_hold(struct control *c, int peer, const json_t *request)
 {
+    struct order order = {.kind = ORDER_SURVEY};
+
     if (c->phase != PHASE_NONE)
         return control_no("an attempt is under way here already");
     c->epoch = number(request, "epoch", -1);
@@ -385,6 +391,7 @@ static json_t *do_hold(struct control *c, int peer, const json_t *request)
     c->hold_deadline_us = c->deadline_us;
     c->hold_waits = !json_is_false(json_object_get(request, "wait"));
     c->asks = ASK_STANDS;
+    control_order(c->door, &order);
     return NULL;
 }
 
@@ -498,7 +505,7 @@ static json_t *carry_out(struct control *c, int peer, const json_t *request)
     if (what == NULL)
         return control_no("\"do\" is missing");
     if (strcmp(what, "status") == 0)
-        return control_status(c, true);
+        return control_status(c, !json_is_false(json_object_get(request, "named")));
     if (strcmp(what, "backends") == 0)
         return do_backends(c, request);
     if (strcmp(what, "drain") == 0)

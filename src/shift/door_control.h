@@ -60,6 +60,7 @@ struct control {
     int64_t status_us;
     int64_t preparing, prepared_us; /* while a warm is under way: how many, and when that changed last */
     int64_t before_moved, before_lost; /* the counts, before this release */
+    int64_t before_asked;              /* and before this hold */
     enum side settled_to;
     struct follow {         /* PHASE_FOLLOWING: to a side that serves already */
         enum side side;
@@ -107,6 +108,9 @@ int control_dial(int run_fd, const char *name); /* -1: nobody listens by that na
 /* --- door_status.c --- */
 json_t *control_status(struct control *c, bool named);
 void control_write_status(struct control *c);
+/* Whom the hold waited for to the last: {"client", "user", "application", "boundary_ms", "held_ms"}, of its beginning;
+ * or null. */
+json_t *control_last_held(struct door *door);
 /* {"p50", "p99", "max"} in milliseconds, of all that waited since it was asked last. */
 json_t *control_pauses(struct door *door);
 

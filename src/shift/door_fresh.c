@@ -395,6 +395,14 @@ void fresh_stop(struct door *door)
     pthread_mutex_unlock(&f->lock);
     pthread_join(f->thread, NULL);
     hang_up(f);
+}
+
+void fresh_free(struct door *door)
+{
+    struct fresh *f = door->fresh;
+
+    if (f == NULL)
+        return;
     pthread_mutex_destroy(&f->lock);
     pthread_cond_destroy(&f->moved);
     free(f);

@@ -19,27 +19,80 @@ static void await(struct session *s)
     atomic_fetch_add(&s->worker->counts.unheld, 1);
 }
 
+/* As the server was told last, else as the client began. */
+static const char *application(const struct session *s)
+{
+    size_t at = 0;
+    const char *name;
+    const char *value;
+
+    while (params_next(&s->told, &at, &name, &value))
+        if (strcmp(name, "application_name") == 0)
+            return value;
+    return s->application != NULL ? s->application : "";
+}
+
+static json_t *name_client(const struct session *s)
+{
+    char peer[64];
+    AUTO_CHARS *user = mem_dup(s->user);
+    AUTO_CHARS *name = mem_dup(application(s));
+
+    text_tidy(user); /* in whatever encoding its client has */
+    text_tidy(name);
+    return json_pack("{s:s, s:s, s:s}", "client", session_peer(s, peer), "user", user, "application", name);
+}
+
+/* Whom all others waited for. */
+static void note_last(const struct session *s)
+{
+    struct worker *w = s->worker;
+    json_t *one = name_client(s);
+
+    json_object_set_new(one, "boundary_ms", json_real((double)(s->boundary_us - w->hold_us) / 1000));
+    json_object_set_new(one, "held_ms", json_real((double)(world_mono_us() - w->hold_us) / 1000));
+    pthread_mutex_lock(&w->pause_lock);
+    json_decref(w->last_held);
+    w->last_held = one;
+    pthread_mutex_unlock(&w->pause_lock);
+}
+
+static void forget_last(struct worker *w)
+{
+    pthread_mutex_lock(&w->pause_lock);
+    json_decref(w->last_held);
+    w->last_held = NULL;
+    pthread_mutex_unlock(&w->pause_lock);
+}
+
 static void count_held(struct session *s)
 {
     struct counts *c = &s->worker->counts;
 
     s->move = MOVE_HELD;
     atomic_fetch_add(&c->held, 1);
+    if (atomic_load(&c->unheld) == 1)
+        note_last(s);
     if (atomic_fetch_sub(&c->unheld, 1) == 1)
         worker_kick_control(s->worker);
 }
 
 void hold_look(struct session *s)
 {
-    if (s->move != MOVE_AWAITED || s->stage != SESSION_LIVE || !track_at_boundary(&s->track))
+    if (s->move != MOVE_AWAITED || !hold_may_talk(s))
         return;
-    if (s->server->talk.ready_left > 0 || s->server->conn.left > 0 || s->server->conn.kept.len > 0 || s->client.left > 0)
+    if (s->unnamed_away) { /* then it is looked at again */
+        reads_pay(s);
         return;
+    }
     s->move = MOVE_INSPECTING;
-    if (move_is_known(s))
+    s->boundary_us = world_mono_us();
+    if (move_need_not_ask(s)) {
         hold_inspected(s, NULL);
-    else
-        move_inspect(s);
+        return;
+    }
+    atomic_fetch_add(&s->worker->counts.asked, 1);
+    move_inspect(s);
 }
 
 static void terminate(struct session *s)
@@ -123,7 +176,7 @@ bool hold_cancel(struct session *s)
 {
     AUTO_BUF b = {0};
 
-    if (s->move < MOVE_HELD || !s->stopped || s->client.kept.len == 0 || s->swallow)
+    if ((s->move < MOVE_HELD && s->move != MOVE_INSPECTING) || !s->stopped || s->client.kept.len == 0 || s->swallow)
         return false;
     pgwire_error(&b, "ERROR", "57014", "canceling statement due to user request", "It had not been sent to a server: the door holds its sessions.", NULL);
     s->swallow = true;
@@ -138,6 +191,9 @@ bool hold_cancel(struct session *s)
 
 static void warm_some(struct worker *w)
 {
+    if (w->opening)
+        return;
+    w->opening = true;
     while (w->warming && w->connecting < WARM_AT_ONCE && w->warm_next != NULL) {
         struct session *s = w->warm_next;
 
@@ -148,6 +204,7 @@ static void warm_some(struct worker *w)
         w->connecting++;
         backend_open_warm(s, w->warm_side);
     }
+    w->opening = false;
 }
 
 static void want_warm(struct session *s)
@@ -159,6 +216,13 @@ static void want_warm(struct session *s)
     s->warm = WARM_WANTED;
     atomic_fetch_add(&w->counts.warming, 1);
     w->warm_next = w->sessions;
+}
+
+/* A client that a release cannot keep. */
+static void lose(struct session *s, const char *why)
+{
+    atomic_fetch_add(&s->worker->counts.lost, 1);
+    session_refuse(s, "57P01", why, "connect again");
 }
 
 void hold_backend(struct backend *b)
@@ -189,6 +253,8 @@ void hold_backend(struct backend *b)
         backend_end(b);
         if (s->move == MOVE_REBUILDING || s->move == MOVE_REBUILT)
             move_rebuilt(s, s->why);
+        else if (s->move == MOVE_COLLECTING)
+            lose(s, "the new server ended this session before it had moved");
     }
     warm_some(w);
     worker_kick_control(w);
@@ -232,15 +298,18 @@ static void hold(struct worker *w, bool unmovable_end)
     struct session *next;
 
     w->holding = true;
+    w->hold_us = world_mono_us();
+    forget_last(w);
     w->terminate = unmovable_end;
     for (struct session *s = w->sessions; s != NULL; s = next) {
         next = s->next;
         if (s->reads != NULL)
             reads_stop(s); /* which may find its server gone */
-        if (s->stage != SESSION_LIVE && s->stage != SESSION_CONNECTING)
-            continue;
-        if (s->move == MOVE_NONE)
+        if (s->move == MOVE_NONE && (s->stage == SESSION_LIVE || s->stage == SESSION_CONNECTING))
             await(s);
+    }
+    for (struct session *s = w->sessions; s != NULL; s = next) { /* all are counted: the last one is known as such */
+        next = s->next;
         hold_look(s);
     }
 }
@@ -286,8 +355,7 @@ static void release_there(struct session *s)
     }
     if (s->stage != SESSION_LIVE && s->stage != SESSION_CONNECTING)
         return;
-    atomic_fetch_add(&s->worker->counts.lost, 1);
-    session_refuse(s, "57P01", "the server behind this door has changed, and this session had not been rebuilt on the new one", "connect again");
+    lose(s, "the server behind this door has changed, and this session had not been rebuilt on the new one");
 }
 
 static void connect_parked(struct worker *w)
@@ -331,11 +399,27 @@ static void warm(struct worker *w, enum side side)
             continue;
         if (s->reads != NULL)
             reads_stop(s);
+        if (s->warm == WARM_FAILED && s->move == MOVE_NONE)
+            hold_cool(s); /* what was in its way may have been mended */
         want_warm(s);
         move_want_survey(s);
         move_survey(s);
     }
     warm_some(w);
+}
+
+/* Those that worked since are asked again, while it is not known yet whether they are to be held. */
+static void survey(struct worker *w)
+{
+    struct session *next;
+
+    for (struct session *s = w->sessions; w->warming && s != NULL; s = next) {
+        next = s->next;
+        if (s->server == NULL || session_side(s) == w->warm_side || s->reads != NULL)
+            continue;
+        move_want_survey(s);
+        move_survey(s);
+    }
 }
 
 void hold_live(struct session *s)
@@ -391,32 +475,17 @@ static bool is_meant(const struct session *s, enum door_list_what what)
     return false;
 }
 
-/* As the server was told last, else as the client began. */
-static const char *application(const struct session *s)
-{
-    size_t at = 0;
-    const char *name;
-    const char *value;
-
-    while (params_next(&s->told, &at, &name, &value))
-        if (strcmp(name, "application_name") == 0)
-            return value;
-    return s->application != NULL ? s->application : "";
-}
-
 static json_t *describe(const struct session *s, enum door_list_what what)
 {
-    char peer[64];
     char text[200];
-    const char *why = what == LIST_UNHELD || (what == LIST_UNMOVABLE && s->why[0] == '\0') ? why_unheld(s, text) : s->why;
-    AUTO_CHARS *user = mem_dup(s->user);
-    AUTO_CHARS *name = mem_dup(application(s));
+    const char *why =
+        what == LIST_UNHELD || (what == LIST_UNMOVABLE && s->why[0] == '\0') ? why_unheld(s, text) : s->why;
     AUTO_CHARS *reason = mem_dup(why[0] != '\0' ? why : "its answer is awaited");
+    json_t *one = name_client(s);
 
-    text_tidy(user); /* in whatever encoding its client has */
-    text_tidy(name);
     text_tidy(reason);
-    return json_pack("{s:s, s:s, s:s, s:s}", "client", session_peer(s, peer), "user", user, "application", name, what == LIST_UNHELD ? "what" : "why", reason);
+    json_object_set_new(one, what == LIST_UNHELD ? "what" : "why", json_string(reason));
+    return one;
 }
 
 static void add_backend(const struct backend *b, enum side side, json_t *to)
@@ -468,6 +537,9 @@ void hold_order(struct worker *w, const struct order *order)
         break;
     case ORDER_WARM:
         warm(w, order->side);
+        break;
+    case ORDER_SURVEY:
+        survey(w);
         break;
     case ORDER_REBUILD:
         rebuild(w);

@@ -17,16 +17,19 @@
  *   door_sides.c      the two servers: addresses, names, TLS
  *   door_login.c      who a client is, and how a server is shown that it is that one
  *   door_types.c      the map of both sides' types
+ *   door_customs.c    the names of custom settings that sessions are asked for
  *   door_alive.c      whether the other end is still there
  *   door_tls.c        TLS toward clients
  *   door_status.c     what it says of itself
  *
- * Threads: a session, its conns and backends belong to one worker. What crosses threads: orders (under worker->lock), atomics, and
- * the verifiers (under their own lock).
+ * Threads: a session, its conns and backends belong to one worker. What crosses threads: orders (under worker->lock),
+ * atomics, and the verifiers (under their own lock).
  *
  * Invariants
- *  1. A byte of a client goes to the connection that is its `server` at that moment, whole messages in order, none twice.
- *  2. While a session is held nothing of its client is passed on; what it sends waits in client.kept, at most one read of it.
+ *  1. A byte of a client goes to the connection that is its `server` at that moment, whole messages in order, none
+ * twice.
+ *  2. While a session is held nothing of its client is passed on; what it sends waits in client.kept, at most one read
+ * of it.
  *  3. `server` changes only at a boundary of both protocol and framing, in release, by door_move.c. */
 #ifndef LEAT_SHIFT_DOOR_INTERNAL_H
 #define LEAT_SHIFT_DOOR_INTERNAL_H
@@ -59,7 +62,6 @@
 #define DOOR_CONNECT_US 30000000
 #define DOOR_MOST_KEY 256
 #define DOOR_MOST_ELSEWHERE 64
-#define DOOR_MOST_MAPS 64 /* of types, kept; no more are made after */
 
 /* --- sides --- */
 
@@ -169,6 +171,8 @@ struct session {
     bool rebuild_wanted;   /* as soon as its other connection is ready */
     bool stopped;          /* client.kept begins with a message that waits for the boundary */
     bool unnamed_large;    /* the unnamed statement is there, and was too large to be kept */
+    bool unnamed_away;     /* what it is, or that there is none, the twin was told alone (door_reads.h): the source has
+                              another one */
     struct renumber *renumber; /* NULL: it is where its client came to, or numbers are the same */
     bool went_ahead;       /* what stood before the message went, and something of the door's behind it */
     bool direct_tls;       /* from the first byte on: then ALPN must name the protocol */
@@ -178,6 +182,7 @@ struct session {
     bool swallow;          /* its held request was cancelled: dropped up to its Sync */
     bool again;            /* in worker->again */
     int64_t collect_us;    /* when its last round on its old server began */
+    int64_t boundary_us;   /* when it came to its boundary, while it is held */
     int64_t since_us;      /* of login; then of the wait while held, 0: nothing waits */
     uint32_t pid;          /* what the client was told as its key */
     uint32_t key;
@@ -199,8 +204,10 @@ struct session {
     bool survey_wanted;    /* at its next boundary: inspected, and made anew beforehand */
     bool preparing;        /* counted: that is wanted, or under way */
     bool unchanged;        /* nothing was passed on from its client since it was asked what it is, and it could move */
-    bool inspect_kept;     /* its server has the question prepared, */
-    size_t inspect_customs; /* for so many names */
+    bool inspect_kept;     /* its server has the question prepared */
+    const struct custom_names *inspect_names; /* it was asked last for these, */
+    size_t inspect_customs;                   /* and for so many of those in notes; */
+    bool inspect_unnamed;                     /* and for its unnamed statement, too */
     struct reads *reads;   /* NULL: it is not of the share of those that read on the target */
     struct sockaddr_storage peer;
     char why[160];         /* why its move failed, or cannot be */
@@ -208,7 +215,22 @@ struct session {
 
 /* --- workers --- */
 
-enum order_kind { ORDER_CANCEL, ORDER_CANCELLED, ORDER_HOLD, ORDER_RELEASE, ORDER_WARM, ORDER_REBUILD, ORDER_VERIFIERS, ORDER_LIST, ORDER_DRAIN, ORDER_STOP, ORDER_READS, ORDER_NAMES, ORDER_FRESH };
+enum order_kind {
+    ORDER_CANCEL,
+    ORDER_CANCELLED,
+    ORDER_HOLD,
+    ORDER_RELEASE,
+    ORDER_WARM,
+    ORDER_SURVEY,
+    ORDER_REBUILD,
+    ORDER_VERIFIERS,
+    ORDER_LIST,
+    ORDER_DRAIN,
+    ORDER_STOP,
+    ORDER_READS,
+    ORDER_NAMES,
+    ORDER_FRESH
+};
 
 /* What all workers say to a question: each adds, the last one signals. */
 struct door_list {
@@ -238,6 +260,7 @@ struct counts {
     _Atomic int64_t live;
     _Atomic int64_t unheld;     /* while holding: those that must still come to their boundary */
     _Atomic int64_t held;
+    _Atomic int64_t asked;      /* while holding: those that were asked what they are */
     _Atomic int64_t warming;    /* wanted or being made */
     _Atomic int64_t warm;       /* other side ready */
     _Atomic int64_t cold;       /* it could not be made */
@@ -285,15 +308,19 @@ struct worker {
     enum side warm_side;
     struct session *warm_next; /* from here on they may want one */
     int connecting;         /* warm ones under way */
+    bool opening;           /* they are being begun: one that fails at once begins no other */
     pthread_mutex_t pause_lock;
     int64_t now_us;
     int64_t tick_us;        /* of the last look at the clocks */
     uint32_t *pauses_us;    /* of the last release: how long clients had to wait */
     size_t pause_count, pause_size;
+    int64_t hold_us;   /* when the hold began */
+    json_t *last_held; /* of this hold, under pause_lock; NULL: none yet */
     struct counts counts;
     struct names_held *names;       /* what names mean on the source; NULL: no reads go anywhere */
     struct reading_cache *readings; /* of texts seen */
     struct session *waiting;        /* reads that wait for the target */
+    const struct type_map *types;   /* of both sides, as they were at its last order; NULL: not known */
     char *in;               /* what was kept, then what is read */
     size_t in_size;         /* DOOR_READ + DOOR_WHOLE, or more where types are renumbered */
 };
@@ -330,10 +357,9 @@ struct door {
     int kick_fd;             /* an eventfd of the control thread: something may be complete */
     struct control *control;
     char database[64];       /* what clients call it */
-    struct type_map *_Atomic types; /* NULL: not known yet, nothing is mapped */
-    pthread_mutex_t types_lock; /* over the maps */
-    struct type_map *maps[DOOR_MOST_MAPS];
-    int map_count;
+    struct type_map *types;  /* NULL: not known yet, nothing is mapped */
+    pthread_mutex_t types_lock;           /* over which one that is, and over customs while they grow */
+    struct custom_names *_Atomic customs; /* door_customs.c; NULL: none are known */
     struct fresh *fresh;     /* door_reads.h */
     _Atomic int64_t reads_share; /* in effect; millionths of one percent */
 };
@@ -379,7 +405,8 @@ void session_say(struct session *s, const struct buf *b);
 void session_tell_changes(struct session *s);
 const char *session_peer(const struct session *s, char text[64]);
 
-/* What its conn has kept, and behind it one more read, in worker->in. Returns how much; -1: the other end is gone. */
+/* What its conn has kept, and behind it one more read, in worker->in. Returns how much; 0: nothing yet; -1: the other
+ * end is gone. */
 long session_gather(struct session *s, struct conn *c);
 
 /* --- door_login.c --- */
@@ -444,6 +471,14 @@ void hold_new(struct session *s);
 /* It lives now: held, or warmed, if the others are. */
 void hold_live(struct session *s);
 void hold_backend(struct backend *b); /* of the other side: ready, or lost */
+/* The door may say something on its server's connection: it stands at a boundary, of messages too, and nothing of the
+ * door's is under way there. */
+static inline bool hold_may_talk(const struct session *s)
+{
+    return s->stage == SESSION_LIVE && track_at_boundary(&s->track) && !s->server->twin &&
+           s->server->talk.ready_left == 0 && s->server->conn.left == 0 && s->server->conn.kept.len == 0 &&
+           s->client.left == 0;
+}
 /* Whether what its client sends next has to wait. */
 static inline bool hold_stops(const struct session *s, char type)
 {
@@ -456,6 +491,8 @@ void hold_over(struct session *s);
 void move_inspect(struct session *s);
 /* Adds the question to what its server is sent: one ReadyForQuery. */
 void move_add_question(struct session *s, struct buf *out);
+/* The same question for the connection that was made what it is: for the names it was asked for itself. */
+void move_add_request(const struct session *s, struct buf *out);
 /* Rebuilt on `other`, or why not. */
 void move_rebuild(struct session *s);
 void move_rebuilt(struct session *s, const char *why);
@@ -471,6 +508,8 @@ static inline bool move_is_known(const struct session *s)
 {
     return s->unchanged && s->made != NULL;
 }
+/* The same, and no function is known by now to set what it was not asked for. */
+bool move_need_not_ask(const struct session *s);
 void move_want_survey(struct session *s);
 void move_prepare(struct session *s); /* `other` may be ready */
 void move_forget_question(struct session *s); /* what was left prepared in it for asking again */
@@ -504,8 +543,20 @@ enum side session_side(const struct session *s);
 /* By one thread at a time: the settler. */
 MUST_USE enum err door_types_load(struct door *door, struct fault *f);
 void door_types_free(struct door *door);
-struct type_way door_types_way(struct door *door, enum side from); /* to the other one */
-struct type_way door_types_way_between(struct door *door, enum side from, enum side to);
+/* The worker looks into those there are by now; into those of before no more. Whoever wants it to know others gives it
+ * an order behind them. */
+void door_types_look(struct worker *w);
+struct type_way door_types_way(const struct worker *w, enum side from); /* to the other one */
+struct type_way door_types_way_between(const struct worker *w, enum side from, enum side to);
+
+/* --- door_customs.c --- */
+MUST_USE enum err door_customs_load(struct door *door, struct pg *pg, struct fault *f);
+void door_customs_free(struct door *door);
+/* Whether it was asked for all there are by now; from now on it is. */
+bool door_customs_are_asked(const struct session *s);
+void door_customs_fix(struct session *s);
+/* Those it was asked for, each once: a list for free(). */
+const char **door_customs_asked(const struct session *s, size_t *ret_count);
 
 /* --- door_alive.c --- */
 void alive_watch(int fd, const struct patience *p);

@@ -9,11 +9,13 @@
  * Each of these ends in a Sync of its own: talk.error_left says in which one the first error was. */
 #include "shift/door_internal.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "shift/rebuild.h"
 
 #define STATE_CHUNK 1024
+#define NO_STATEMENT "26000"
 #define COLLECT_US 5000000 /* a server that lives answers within that; from one that does not nothing is to be had */
 
 static void move_prepared(struct session *s);
@@ -32,28 +34,33 @@ static struct session_state *read_state(const struct backend *b, struct arena *a
 static const char *other_request(struct session *s, struct buf *out, struct arena *arena)
 {
     struct fault f = {0};
-    struct rebuild r = {.state = s->state, .login_user = s->user, .types = door_types_way(s->worker->door, s->server->side)};
+    struct rebuild r = {.state = s->state, .login_user = s->user, .types = door_types_way(s->worker, s->server->side)};
 
     if (rebuild_request(&r, out, &f) != ERR_OK)
         return arena_strdup(arena, f.why);
     return NULL;
 }
 
-/* Why it cannot move; NULL: it can. */
+static bool is_error(const struct backend *b, const char *state, int left)
+{
+    return b->talk.errors > 0 && b->talk.error_left == left && strncmp(buf_cstr(&b->talk.error), state, 5) == 0;
+}
+
+/* Why it cannot move; NULL: it can. Its unnamed statement is known to be none only if it is still the one that was
+ * asked for: its client may have sent another behind the question. */
 static const char *judge(struct session *s, struct backend *b)
 {
     AUTO_BUF probe = {0};
     struct fault f = {0};
     const char *why = session_notes_unmovable(&s->notes);
-    bool had_unnamed = s->unnamed.len > 0;
 
     if (why != NULL)
         return why;
     if (s->unnamed_large)
         return "its unnamed statement is larger than the door keeps";
-    if (b->talk.errors > 0 && (!had_unnamed || b->talk.error_left == 2))
+    if (b->talk.errors > 0 && !(s->inspect_unnamed && is_error(b, NO_STATEMENT, 1)))
         return arena_format(s->arena, "it could not be inspected: %s", buf_cstr(&b->talk.error));
-    if (b->talk.errors > 0)
+    if (b->talk.errors > 0 && s->unchanged)
         buf_clear(&s->unnamed); /* it had failed */
     s->state = read_state(b, s->arena, &f);
     if (s->state == NULL)
@@ -65,7 +72,7 @@ static const char *judge(struct session *s, struct backend *b)
 /* Whether the other connection is just what the session is: it was made so beforehand, and nothing has changed. */
 static bool is_made(struct session *s)
 {
-    return s->made != NULL && session_state_differs(s->made, s->state, s->arena) == NULL && session_state_differs(s->state, s->made, s->arena) == NULL;
+    return s->made != NULL && session_state_changed(s->made, s->state, s->arena) == NULL;
 }
 
 static bool same_unnamed(const struct session *s)
@@ -82,13 +89,34 @@ static void surveyed_again(struct session *s)
     move_prepared(s);
 }
 
+/* The question was gone with its client's DISCARD ALL, or the like. Where the client has sent something behind it the
+ * answers that come next are its own: then not before its next boundary. */
+static void inspect_in_full(struct session *s)
+{
+    s->inspect_kept = false;
+    if (track_at_boundary(&s->track) && s->client.left == 0)
+        move_inspect(s);
+    else if (s->move == MOVE_NONE && s->preparing)
+        s->survey_wanted = true;
+    else
+        move_prepared(s);
+}
+
+/* It was asked once more while it is to be rebuilt: what it was made before is lost. */
+static void inspected_late(struct session *s, const char *why)
+{
+    if (why != NULL)
+        move_rebuilt(s, why);
+    else
+        move_rebuild(s);
+}
+
 static void inspected(struct session *s, struct backend *b)
 {
     const char *why;
 
-    if (s->inspect_kept && strncmp(buf_cstr(&b->talk.error), "26000", 5) == 0 && b->talk.error_left == (s->unnamed.len > 0 ? 2 : 1)) {
-        s->inspect_kept = false; /* its client's DISCARD ALL, or the like: asked in full */
-        move_inspect(s);
+    if (s->inspect_kept && is_error(b, NO_STATEMENT, s->inspect_unnamed ? 2 : 1)) {
+        inspect_in_full(s);
         return;
     }
     move_forget(s);
@@ -100,6 +128,10 @@ static void inspected(struct session *s, struct backend *b)
         if (s->other == NULL || s->other->talk.ready_left == 0)
             move_prepared(s); /* it is too late for what was wanted beforehand; what is under way ends */
         hold_inspected(s, why);
+        return;
+    }
+    if (s->move == MOVE_REBUILDING) {
+        inspected_late(s, why);
         return;
     }
     if (s->warm != WARM_FAILED) /* that is why it cannot move, then */
@@ -115,13 +147,32 @@ static void inspected(struct session *s, struct backend *b)
 /* It is kept prepared in the session: asked again it costs the server a third. */
 void move_add_question(struct session *s, struct buf *out)
 {
-    if (s->inspect_kept && s->inspect_customs == s->notes.custom_count) { /* names only come, none goes */
+    const char **names;
+    size_t count;
+
+    if (s->inspect_kept && door_customs_are_asked(s)) { /* names only come, none goes */
         inspect_again(out);
         return;
     }
-    inspect_keep(out, (const char *const *)s->notes.customs, s->notes.custom_count, true);
+    door_customs_fix(s);
+    names = door_customs_asked(s, &count);
+    inspect_keep(out, names, count, true);
     s->inspect_kept = true;
-    s->inspect_customs = s->notes.custom_count;
+    free(names);
+}
+
+void move_add_request(const struct session *s, struct buf *out)
+{
+    size_t count;
+    const char **names = door_customs_asked(s, &count);
+
+    inspect_request(out, names, count, false);
+    free(names);
+}
+
+bool move_need_not_ask(const struct session *s)
+{
+    return move_is_known(s) && door_customs_are_asked(s);
 }
 
 void move_inspect(struct session *s)
@@ -131,13 +182,14 @@ void move_inspect(struct session *s)
 
     move_add_question(s, &out);
     s->unchanged = true; /* from the question on */
-    if (s->unnamed.len > 0) {
+    s->inspect_unnamed = s->unnamed.len > 0;
+    if (s->inspect_unnamed) {
         begin = pgwire_begin(&out, 'D');
         buf_add(&out, "S", 2);
         pgwire_end(&out, begin);
         pgwire_sync(&out);
     }
-    backend_talk(s->server, &out, s->unnamed.len > 0 ? 2 : 1, inspected);
+    backend_talk(s->server, &out, s->inspect_unnamed ? 2 : 1, inspected);
 }
 
 static void forgotten(struct session *s, struct backend *b)
@@ -150,7 +202,7 @@ void move_forget_question(struct session *s)
 {
     AUTO_BUF out = {0};
 
-    if (!s->inspect_kept || s->stage != SESSION_LIVE || s->server_lost || s->server->talk.ready_left > 0 || !track_at_boundary(&s->track))
+    if (!s->inspect_kept || s->server_lost || s->unnamed_away || !hold_may_talk(s))
         return; /* it stays until the next time */
     s->inspect_kept = false;
     inspect_forget(&out);
@@ -179,7 +231,7 @@ static void move_prepared(struct session *s)
 
 void move_want_survey(struct session *s)
 {
-    if (s->preparing || s->stage != SESSION_LIVE || move_is_known(s))
+    if (s->preparing || s->stage != SESSION_LIVE || s->move != MOVE_NONE || move_need_not_ask(s))
         return;
     s->preparing = true;
     s->survey_wanted = true;
@@ -188,8 +240,7 @@ void move_want_survey(struct session *s)
 
 void move_survey(struct session *s)
 {
-    if (!s->survey_wanted || s->stage != SESSION_LIVE || s->move != MOVE_NONE || s->server->talk.ready_left > 0 || !track_at_boundary(&s->track) ||
-        s->server->conn.left > 0 || s->server->conn.kept.len > 0 || s->client.left > 0)
+    if (!s->survey_wanted || s->move != MOVE_NONE || s->unnamed_away || !hold_may_talk(s))
         return;
     s->survey_wanted = false;
     move_inspect(s);
@@ -279,7 +330,8 @@ static enum err add_unnamed(const struct session *s, struct buf *out, struct fau
     size_t at = out->len + PGWIRE_HEADER;
 
     buf_add(out, s->unnamed.data, s->unnamed.len);
-    return type_map_parse(door_types_way_between(s->worker->door, s->born, s->other->side), out->data + at, s->unnamed.len - PGWIRE_HEADER, f);
+    return type_map_parse(door_types_way_between(s->worker, s->born, s->other->side), out->data + at,
+                          s->unnamed.len - PGWIRE_HEADER, f);
 }
 
 static void add_query(struct buf *out, const char *sql)
@@ -305,7 +357,7 @@ static const char *make_anew(struct session *s)
     if (s->other_used)
         add_query(&out, "DISCARD ALL");
     buf_add(&out, made.data, made.len);
-    inspect_request(&out, (const char *const *)s->notes.customs, s->notes.custom_count, false);
+    move_add_request(s, &out);
     if (s->unnamed.len > 0) {
         if (add_unnamed(s, &out, &f) != ERR_OK)
             return arena_strdup(s->arena, f.why);
@@ -357,12 +409,24 @@ static const char *make_unnamed(struct session *s)
     return NULL;
 }
 
+/* What it was made beforehand is what it is; or lost with that connection: then it is asked what it is, which has not
+ * changed since it is held. */
+static void rebuild_known(struct session *s)
+{
+    if (move_is_known(s) && other_is_free(s))
+        move_rebuilt(s, NULL);
+    else if (s->server_lost || s->server->stage != BACKEND_READY)
+        move_rebuilt(s, "its server ended it while it was held, and what it was made on the other side is lost");
+    else if (s->server->talk.ready_left == 0)
+        move_inspect(s);
+}
+
 void move_rebuild(struct session *s)
 {
     const char *why = NULL;
 
     if (s->state == NULL) { /* it was not asked again */
-        move_rebuilt(s, move_is_known(s) && other_is_free(s) ? NULL : "its connection on the other side was lost while it was held");
+        rebuild_known(s);
         return;
     }
     s->rebuild_wanted = s->preparing && !other_is_free(s);
@@ -385,8 +449,8 @@ void move_rebuild(struct session *s)
 /* Away from where its client came to: from now on its messages are renumbered. */
 static void renumber_from_now(struct session *s)
 {
-    struct type_way up = door_types_way_between(s->worker->door, s->born, s->server->side);
-    struct type_way down = door_types_way_between(s->worker->door, s->server->side, s->born);
+    struct type_way up = door_types_way_between(s->worker, s->born, s->server->side);
+    struct type_way down = door_types_way_between(s->worker, s->server->side, s->born);
 
     if (s->renumber != NULL)
         renumber_free(TAKE(s->renumber));
@@ -402,6 +466,7 @@ static void swap(struct session *s)
     backend_retire(TAKE(s->server));
     s->server = TAKE(s->other);
     s->inspect_kept = false;
+    s->unnamed_away = false;
     s->unchanged = false;
     s->server->warm = false;
     hold_cool(s); /* it is no longer the other one */

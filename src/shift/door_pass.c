@@ -31,20 +31,28 @@ static bool client_whole(char type)
     return type == 'Q' || type == 'P' || type == 'C';
 }
 
+static void forget_unnamed(struct session *s)
+{
+    bool had = s->unnamed.len > 0 || s->unnamed_large || s->unnamed_away;
+
+    buf_clear(&s->unnamed);
+    s->unnamed_large = false;
+    s->unnamed_away = s->server->twin && had;
+}
+
 static void on_parse(struct session *s, const char *whole, size_t total, size_t have)
 {
-    if (total > have) { /* too large to be kept: its name is at the beginning all the same */
-        if (have > PGWIRE_HEADER && whole[PGWIRE_HEADER] == '\0') {
-            buf_fini(&s->unnamed);
-            s->unnamed_large = true;
-        }
+    if (have <= PGWIRE_HEADER || whole[PGWIRE_HEADER] != '\0')
         return;
-    }
-    if (total <= PGWIRE_HEADER || whole[PGWIRE_HEADER] != '\0')
-        return;
-    buf_clear(&s->unnamed);
-    buf_add(&s->unnamed, whole, total);
-    s->unnamed_large = false;
+    forget_unnamed(s);
+    if (s->server->twin && s->track.status == 'E')
+        return; /* in a transaction that has failed it fails, too, unless it ends that: then it is not worth being kept
+                 */
+    s->unnamed_away = s->server->twin;
+    if (total <= have)
+        buf_add(&s->unnamed, whole, total);
+    else
+        s->unnamed_large = true; /* too large to be kept: its name is at the beginning all the same */
 }
 
 /* Where the text begins: behind the name of a Parse. */
@@ -53,17 +61,13 @@ static void scan(struct session *s, char type, const char *whole, size_t total, 
     const char *text = whole + PGWIRE_HEADER;
     size_t n = have - PGWIRE_HEADER;
     size_t name = type == 'P' ? strnlen(text, n) + 1 : 0;
+    enum session_text how = name > 1 ? SESSION_TEXT_PREPARED : SESSION_TEXT_ONCE;
 
-    if (have <= PGWIRE_HEADER || name >= n)
-        return;
-    session_notes_text(&s->notes, text + name, n - name, name > 1 ? SESSION_TEXT_PREPARED : SESSION_TEXT_ONCE);
     s->scanning = have < total;
-}
-
-static void forget_unnamed(struct session *s)
-{
-    buf_clear(&s->unnamed);
-    s->unnamed_large = false;
+    if (s->scanning)
+        session_notes_piece(&s->notes, text, n, how, true); /* with the name, wherever it ends */
+    else if (name < n)
+        session_notes_text(&s->notes, text + name, n - name, how);
 }
 
 /* What the session's state needs to be known of a message that goes on. */
@@ -95,8 +99,19 @@ static size_t whole_most(const struct session *s)
     return s->renumber != NULL ? DOOR_RENUMBER_MOST : DOOR_WHOLE;
 }
 
+/* How much of a message has to be there before it goes on: of one too large to be looked at, the name it may begin
+ * with. */
+static size_t client_needs(const struct session *s, char type, size_t total)
+{
+    if (!client_whole(type) && (s->renumber == NULL || !renumber_client_whole(type)))
+        return 0;
+    return total <= whole_most(s) ? total : PGWIRE_HEADER + 1;
+}
+
 static bool forward(struct session *s, struct conn *to, const char *p, size_t n)
 {
+    if (n > 0 && to == &s->server->conn)
+        s->unchanged = false;
     if (n == 0 || (s->reads != NULL && to == &s->client && reads_hold(s, p, n)) || conn_write(to, p, n))
         return true;
     if (to == &s->server->conn && s->server->twin)
@@ -177,6 +192,7 @@ static enum verdict take_client(struct session *s, char *p, size_t n, size_t *re
     size_t from = 0; /* from here on it goes to the server */
     size_t at = 0;
 
+    client->need = 0;
     while (at < n && verdict == PASS) {
         size_t have = n - at;
         uint32_t total = 0;
@@ -186,7 +202,7 @@ static enum verdict take_client(struct session *s, char *p, size_t n, size_t *re
         if (client->left > 0) {
             size_t take = have < client->left ? have : client->left;
             if (s->scanning) /* a text larger than what is gathered: in the pieces it comes in */
-                session_notes_text(&s->notes, p + at, take, SESSION_TEXT_PREPARED);
+                session_notes_piece(&s->notes, p + at, take, SESSION_TEXT_PREPARED, take < client->left);
             client->left -= (uint32_t)take;
             at += take;
             if (s->dropping)
@@ -198,7 +214,9 @@ static enum verdict take_client(struct session *s, char *p, size_t n, size_t *re
         seen = pgwire_frame(PGWIRE_CLIENT, p + at, have, &type, &total);
         if (seen == PGWIRE_WRONG)
             verdict = BAD;
-        if (seen != PGWIRE_FRAME || ((client_whole(type) || (s->renumber != NULL && renumber_client_whole(type))) && total <= whole_most(s) && have < total))
+        if (seen == PGWIRE_FRAME && have < client_needs(s, type, total))
+            client->need = client_needs(s, type, total);
+        if (seen != PGWIRE_FRAME || client->need > 0)
             break;
         if (have > total)
             have = total;
@@ -228,6 +246,15 @@ static void client_ended(struct session *s)
     session_leave(s);
 }
 
+/* It may have come to its boundary: also where the last thing to come was the rest of a message. */
+static void look(struct session *s)
+{
+    if (s->move == MOVE_AWAITED)
+        hold_look(s);
+    else if (s->survey_wanted)
+        move_survey(s);
+}
+
 size_t pass_part(struct session *s, char *p, size_t n, size_t part)
 {
     size_t done = 0;
@@ -247,12 +274,11 @@ size_t pass_part(struct session *s, char *p, size_t n, size_t part)
     }
     s->stopped = verdict == STOP || part < n;
     if (done < n || s->client.kept.len > 0)
-        conn_keep(&s->client, p + done, n - done);
-    if (done > 0)
-        s->unchanged = false;
+        conn_keep_until(&s->client, p + done, n - done, s->client.need);
     if (s->move == MOVE_EXCUSED && done > 0)
         s->move = MOVE_AWAITED; /* it did something: it may be movable at its next boundary */
     atomic_fetch_add_explicit(&s->worker->counts.bytes_in, (int64_t)done, memory_order_relaxed);
+    look(s);
     return done;
 }
 
@@ -298,6 +324,12 @@ void pass_resume(struct session *s)
 static bool server_whole(char type)
 {
     return type == 'Z' || type == 'S' || type == 'A' || type == 'N';
+}
+
+static bool server_needs_whole(const struct session *s, char type, size_t total)
+{
+    return (server_whole(type) || (s->renumber != NULL && renumber_server_whole(s->renumber, type))) &&
+           total <= whole_most(s);
 }
 
 static void on_ready(struct session *s, const char *whole)
@@ -346,7 +378,7 @@ static enum verdict renumber_down(struct session *s, char type, char *whole, siz
 {
     struct fault f = {0};
 
-    if (renumber_server_whole(type) && have < total)
+    if (renumber_server_whole(s->renumber, type) && have < total)
         return cannot_renumber(s, "a message is larger than this door can renumber the types of");
     switch (renumber_server(s->renumber, type, whole + PGWIRE_HEADER, have > PGWIRE_HEADER ? have - PGWIRE_HEADER : 0, &f)) {
     case RENUMBER_DROP:
@@ -366,6 +398,7 @@ static enum verdict take_server(struct session *s, char *p, size_t n, size_t *re
     size_t from = 0;
     size_t at = 0;
 
+    server->need = 0;
     while (at < n) {
         size_t have = n - at;
         uint32_t total = 0;
@@ -381,7 +414,9 @@ static enum verdict take_server(struct session *s, char *p, size_t n, size_t *re
         seen = pgwire_frame(PGWIRE_SERVER, p + at, have, &type, &total);
         if (seen == PGWIRE_WRONG)
             return BAD;
-        if (seen == PGWIRE_MORE || ((server_whole(type) || (s->renumber != NULL && renumber_server_whole(type))) && total <= whole_most(s) && have < total))
+        if (seen == PGWIRE_FRAME && have < total && server_needs_whole(s, type, total))
+            server->need = total;
+        if (seen == PGWIRE_MORE || server->need > 0)
             break;
         if (have > total)
             have = total;
@@ -417,6 +452,8 @@ void pass_server(struct session *s)
         backend_gone(s->server);
         return;
     }
+    if (n == 0)
+        return;
     if (s->reads != NULL && reads_server(s, s->worker->in, (size_t)n))
         return;
     switch (take_server(s, s->worker->in, (size_t)n, &done)) {
@@ -429,19 +466,18 @@ void pass_server(struct session *s)
         return;
     }
     if (done < (size_t)n || server->kept.len > 0)
-        conn_keep(server, s->worker->in + done, (size_t)n - done);
+        conn_keep_until(server, s->worker->in + done, (size_t)n - done, server->need);
     atomic_fetch_add_explicit(&s->worker->counts.bytes_out, (int64_t)done, memory_order_relaxed);
-    if (!s->came_ready && !(waited && !renumber_waits(s->renumber)))
+    if (!s->came_ready && !(waited && !renumber_waits(s->renumber))) {
+        look(s);
         return;
+    }
     if (s->reads != NULL && s->came_ready)
         reads_ready(s);
     s->came_ready = false;
     if (s->stage != SESSION_LIVE)
         return;
-    if (s->move != MOVE_NONE)
-        hold_look(s);
-    else if (s->survey_wanted)
-        move_survey(s);
+    look(s);
     if (s->stopped && s->stage == SESSION_LIVE)
         pass_resume(s);
 }

@@ -5,8 +5,12 @@
 #include <strings.h>
 #include <sys/epoll.h>
 
+#include "wire/messages.h"
+
 #define WAITED_US 5000 /* less is no waiting */
 #define SAYS_MOST 1024
+
+#define BEGIN_NAME "leat.door.begin"
 
 static const char begin_at_source[] = "START TRANSACTION ISOLATION LEVEL READ COMMITTED READ ONLY";
 
@@ -81,12 +85,23 @@ void reads_unlist(struct session *s)
 /* What the source is sent first takes its place, or cannot mean it. */
 static bool replaces_unnamed(const char *p, size_t n)
 {
-    return n > 0 && (*p == 'Q' || (*p == 'P' && n > PGWIRE_HEADER && p[PGWIRE_HEADER] == '\0'));
+    return n > 0 && (*p == 'Q' || *p == 'X' || (*p == 'P' && n > PGWIRE_HEADER && p[PGWIRE_HEADER] == '\0'));
 }
 
-bool reads_owes(struct session *s)
+bool reads_owes(const struct session *s)
 {
-    return s->reads->owes_unnamed && s->unnamed.len > 0;
+    return s->unnamed_away;
+}
+
+/* Where there is none by now the source's, which is one of before, goes: else it could be carried out in the place of
+ * one that is gone. */
+static void add_unnamed(const struct session *s, struct buf *out)
+{
+    if (s->unnamed.len > 0)
+        buf_add(out, s->unnamed.data, s->unnamed.len);
+    else
+        message_close_statement(out, "");
+    pgwire_sync(out);
 }
 
 static void paid(struct session *s, struct backend *b)
@@ -97,7 +112,7 @@ static void paid(struct session *s, struct backend *b)
         return;
     if (b->talk.errors > 0)
         buf_clear(&s->unnamed);
-    r->owes_unnamed = false;
+    s->unnamed_away = false;
     r->phase = READS_HOME;
     r->pass_once = s->stopped;
     move_survey(s);
@@ -110,8 +125,7 @@ void reads_pay(struct session *s)
     AUTO_BUF out = {0};
 
     s->reads->phase = READS_LEAVING;
-    buf_add(&out, s->unnamed.data, s->unnamed.len);
-    pgwire_sync(&out);
+    add_unnamed(s, &out);
     backend_talk(s->server, &out, 1, paid);
 }
 
@@ -129,7 +143,6 @@ void reads_go_home(struct session *s)
         reads_pay(s);
         return;
     }
-    r->owes_unnamed = false;
     pass_resume(s);
 }
 
@@ -142,6 +155,19 @@ static bool says_only(const char *p, size_t n)
     return false;
 }
 
+/* Nothing of its client goes to the source before that is paid. False: it goes now. */
+static bool pay_first(struct session *s, const char *p, size_t n, size_t batch_len)
+{
+    if (!reads_owes(s) || replaces_unnamed(p, n) || hold_stops(s, *p) || s->client.left > 0 ||
+        s->server->talk.ready_left > 0 || !track_at_boundary(&s->track))
+        return false; /* what waits anyhow comes again; of the last three none is so: since the twin was told nothing
+                         went there */
+    reads_wait(s, p, n);
+    s->reads->batch_len = batch_len;
+    reads_pay(s);
+    return true;
+}
+
 /* At once. False: the caller passes it on. */
 static bool send_home(struct session *s, const char *p, size_t n, const struct batch *b)
 {
@@ -150,14 +176,7 @@ static bool send_home(struct session *s, const char *p, size_t n, const struct b
     if (b->kind == BATCH_OTHER || b->kind == BATCH_READ_BEGIN || n > b->len)
         r->known = false;
     r->asks_begin = r->asks_begin || says_only(p, n);
-    if (reads_owes(s) && !replaces_unnamed(p, n)) {
-        reads_wait(s, p, n);
-        r->batch_len = b->len;
-        reads_pay(s);
-        return true;
-    }
-    r->owes_unnamed = false;
-    return false;
+    return pay_first(s, p, n, b->len);
 }
 
 /* --- there and back --- */
@@ -176,6 +195,7 @@ struct backend *reads_come_back(struct session *s)
     r->staging = false;
     r->left = 0;
     r->batch_len = 0;
+    r->has_unnamed = false;
     buf_fini(&r->held);
     buf_fini(&r->batch);
     return twin;
@@ -233,7 +253,7 @@ void reads_go(struct session *s)
         s->server = TAKE(r->twin);
         s->renumber = TAKE(r->renumber);
     }
-    r->owes_unnamed = r->owes_unnamed || r->makes_unnamed || r->needs_unnamed;
+    r->has_unnamed = r->has_unnamed || r->makes_unnamed || r->needs_unnamed;
     send_batch(s);
 }
 
@@ -272,7 +292,8 @@ static void give_unnamed(struct session *s, struct backend *twin)
     struct fault f = {0};
 
     buf_add(&out, s->unnamed.data, s->unnamed.len);
-    if (type_map_parse(door_types_way_between(s->worker->door, SIDE_SOURCE, SIDE_TARGET), out.data + PGWIRE_HEADER, out.len - PGWIRE_HEADER, &f) != ERR_OK) {
+    if (type_map_parse(door_types_way_between(s->worker, SIDE_SOURCE, SIDE_TARGET), out.data + PGWIRE_HEADER,
+                       out.len - PGWIRE_HEADER, &f) != ERR_OK) {
         reads_give_up(s);
         return;
     }
@@ -341,10 +362,11 @@ static bool twin_ready(struct session *s)
 
     if (!fits)
         return false;
-    if (r->twin != NULL && r->twin->stage == BACKEND_READY && r->map != atomic_load(&s->worker->door->types))
+    if (r->twin != NULL && r->twin->stage == BACKEND_READY && r->map != s->worker->types)
         twin_end(s); /* it knows other types than there are by now */
     if (r->twin == NULL) {
-        r->map = atomic_load(&s->worker->door->types);
+        type_map_drop(r->map);
+        r->map = type_map_hold(s->worker->types);
         twin_open(s);
         return false;
     }
@@ -381,8 +403,9 @@ static bool client_home(struct session *s, char *p, size_t n)
     }
     if (s->client.left > 0 || s->swallow || !track_at_boundary(&s->track) || s->server->talk.ready_left > 0 || !reads_on(s)) {
         r->known = false;
-        return false;
+        return pay_first(s, p, n, n);
     }
+    r->known = r->known && door_customs_are_asked(s);
     batch_of(s, p, n, false, &b);
     switch (b.kind) {
     case BATCH_MORE:
@@ -439,7 +462,7 @@ static bool client_in_transaction(struct session *s, char *p, size_t n)
         reads_wait(s, p, n);
         r->batch_len = b.len;
         r->since_us = s->worker->now_us;
-        r->needs_unnamed = b.unnamed_before && !r->owes_unnamed;
+        r->needs_unnamed = b.unnamed_before && !r->has_unnamed;
         r->makes_unnamed = b.makes_unnamed;
         list(s);
         if (r->needs_unnamed)
@@ -497,11 +520,13 @@ static void left(struct session *s, struct backend *b)
 
     if (r == NULL || r->phase != READS_LEAVING)
         return;
-    if (b->talk.errors > 0 && b->talk.error_left == 1) {
+    if (b->talk.errors > 1 || (b->talk.errors > 0 && b->talk.error_left == 1)) {
         session_refuse(s, "57P01", "a transaction that read on the target could not be begun on the source", "try again");
         return;
     }
-    r->owes_unnamed = false;
+    if (b->talk.errors > 0)
+        buf_clear(&s->unnamed);
+    s->unnamed_away = false;
     r->phase = READS_HOME;
     s->track = (struct track){.status = 'T'};
     r->pass_once = s->stopped;
@@ -509,23 +534,38 @@ static void left(struct session *s, struct backend *b)
         pass_resume(s);
 }
 
+/* By name: a Query would destroy the unnamed statement. */
+static void add_begin(struct buf *out)
+{
+    size_t at = message_begin(out, 'P');
+
+    message_string(out, BEGIN_NAME);
+    message_string(out, begin_at_source);
+    buf_add_u16be(out, 0);
+    message_end(out, at);
+    at = message_begin(out, 'B');
+    message_string(out, "");
+    message_string(out, BEGIN_NAME);
+    buf_add(out, "\0\0\0\0\0", 6); /* no formats, no parameters, no formats of a result */
+    message_end(out, at);
+    message_execute(out);
+    message_close_statement(out, BEGIN_NAME);
+    message_sync(out);
+}
+
 void reads_begin_home(struct session *s)
 {
     AUTO_BUF out = {0};
-    size_t begin;
     int ready = 1;
 
     s->reads->phase = READS_LEAVING;
     s->reads->known = false;
     s->track = (struct track){.status = 'T'};
     if (reads_owes(s)) {
-        buf_add(&out, s->unnamed.data, s->unnamed.len);
-        pgwire_sync(&out);
+        add_unnamed(s, &out);
         ready++;
     }
-    begin = pgwire_begin(&out, 'Q');
-    pgwire_add_string(&out, begin_at_source);
-    pgwire_end(&out, begin);
+    add_begin(&out);
     backend_talk(s->server, &out, ready, left);
 }
 

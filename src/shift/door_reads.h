@@ -46,11 +46,11 @@ struct reads {
     bool staging;          /* no byte of the answer has gone to its client: what would have stands in `held` */
     struct buf held;
     bool needs_unnamed;    /* it uses the unnamed statement of before */
-    bool owes_unnamed;     /* the unnamed statement is on the twin only */
+    bool has_unnamed;      /* in this transaction the twin was given it, or made it */
     bool makes_unnamed;    /* it makes the unnamed statement anew */
     bool off;              /* it is of the share no longer */
     bool counted;          /* among the sessions of the share */
-    const struct type_map *map; /* what the twin was opened by */
+    const struct type_map *map; /* what the twin was opened by; held: no other is taken for it */
     int64_t since_us;      /* of what waits */
     int64_t again_us;      /* no twin is tried before */
     uint64_t asked;        /* WAITING: the number of the question */
@@ -75,8 +75,8 @@ bool reads_on(const struct session *s);
 bool reads_quiet(const struct track *t); /* everything is answered */
 void reads_wait(struct session *s, const char *p, size_t n); /* keeps it, and reads no more */
 void reads_unlist(struct session *s); /* it waits no longer */
-/* The unnamed statement is on the twin alone; the source is given it. */
-bool reads_owes(struct session *s);
+/* The twin alone was told what the unnamed statement is; the source is told, too. */
+bool reads_owes(const struct session *s);
 void reads_pay(struct session *s);
 void reads_go_home(struct session *s); /* what waits goes to the source, and is not looked at again */
 void reads_give_up(struct session *s); /* the same, in a transaction, too */
@@ -117,7 +117,9 @@ void batch_refuse(struct session *s, const char *p, size_t n);
 /* --- door_fresh.c --- */
 struct fresh;
 void fresh_start(struct door *door);
+/* Its thread: whoever asks from then on gets no answer. */
 void fresh_stop(struct door *door);
+void fresh_free(struct door *door); /* when nobody asks any more */
 void fresh_set(struct fresh *f, bool on);
 /* "Is the target as far as the source is now?": the number of the question. */
 uint64_t fresh_ask(struct fresh *f);

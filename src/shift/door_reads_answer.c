@@ -34,7 +34,7 @@ static void replay(struct session *s, struct backend *twin)
 /* What it says to its client must be in the client's numbers. */
 static bool numbers_known(const struct session *s, char type, const char *body, size_t n)
 {
-    struct type_way down = door_types_way_between(s->worker->door, SIDE_TARGET, SIDE_SOURCE);
+    struct type_way down = door_types_way_between(s->worker, SIDE_TARGET, SIDE_SOURCE);
     AUTO_BUF copy = {0};
     struct fault f = {0};
 

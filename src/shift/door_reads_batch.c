@@ -142,7 +142,7 @@ static bool take_query(struct taking *t, const char *body, size_t n)
 /* Numbers of types that the map has not would end the session. */
 static bool types_known(const struct session *s, struct bytes *b)
 {
-    struct type_way up = door_types_way_between(s->worker->door, SIDE_SOURCE, SIDE_TARGET);
+    struct type_way up = door_types_way_between(s->worker, SIDE_SOURCE, SIDE_TARGET);
     uint16_t count = bytes_u16(b);
     struct fault f = {0};
     uint32_t ignored;
@@ -277,6 +277,8 @@ void batch_of(struct session *s, const char *p, size_t n, bool in_transaction, s
     }
     if (t.executed == 0)
         ret->kind = of_nothing(&t);
+    else if (ret->unnamed_before && ret->makes_unnamed) /* sent once more to the source it would need both */
+        ret->kind = BATCH_OTHER;
 }
 
 static void refuse(struct worker *w, const char *text, size_t len)

@@ -120,6 +120,7 @@ void reads_free(struct session *s)
         arena_free(r->arena);
     buf_fini(&r->held);
     buf_fini(&r->batch);
+    type_map_drop(r->map);
     s->reads = NULL;
     free(r);
 }

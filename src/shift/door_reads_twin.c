@@ -46,8 +46,8 @@ void twin_end(struct session *s)
 void reads_opened(struct session *s, struct backend *b)
 {
     struct reads *r = s->reads;
-    struct type_way up = door_types_way_between(s->worker->door, SIDE_SOURCE, SIDE_TARGET);
-    struct type_way down = door_types_way_between(s->worker->door, SIDE_TARGET, SIDE_SOURCE);
+    struct type_way up = door_types_way_between(s->worker, SIDE_SOURCE, SIDE_TARGET);
+    struct type_way down = door_types_way_between(s->worker, SIDE_TARGET, SIDE_SOURCE);
 
     ENSURE(r != NULL && r->twin == b);
     if (up.map == NULL) { /* without it numbers could not be told */
@@ -115,8 +115,11 @@ static void told(struct session *s, struct backend *b)
         return;
     if (s->inspect_kept && strncmp(buf_cstr(&b->talk.error), "26000", 5) == 0) { /* its client's DISCARD ALL, or the like: asked in full */
         s->inspect_kept = false;
-        twin_ask(s);
-        return;
+        if (track_at_boundary(&s->track) &&
+            s->client.left == 0) { /* else the answers that come next are its client's */
+            twin_ask(s);
+            return;
+        }
     }
     r->wanted = NULL;
     if (r->arena != NULL)
@@ -211,7 +214,7 @@ static void add_query(struct buf *out, const char *sql)
 /* Settings may be what keeps it from being emptied (a role that may not); it says so then, and is ended. */
 static bool make_anew(struct session *s, const struct session_state *what, bool empty)
 {
-    struct rebuild request = {.state = what, .login_user = s->user, .types = door_types_way(s->worker->door, SIDE_SOURCE)};
+    struct rebuild request = {.state = what, .login_user = s->user, .types = door_types_way(s->worker, SIDE_SOURCE)};
     struct fault f = {0};
     AUTO_BUF out = {0};
 
@@ -219,7 +222,7 @@ static bool make_anew(struct session *s, const struct session_state *what, bool 
         add_query(&out, "DISCARD ALL");
     if (rebuild_request(&request, &out, &f) != ERR_OK)
         return false;
-    inspect_request(&out, (const char *const *)s->notes.customs, s->notes.custom_count, false);
+    move_add_request(s, &out);
     backend_talk(s->reads->twin, &out, empty ? 3 : 2, made);
     return true;
 }

@@ -348,12 +348,30 @@ static bool begins_with_tls(struct session *s)
 
 /* --- until it is let in --- */
 
+/* A large message, added to what is kept of it; given when it is whole: what is copied at each read is that read. */
+static long gather_more(struct session *s, struct conn *c)
+{
+    char *in = worker_room(s->worker, DOOR_READ);
+    long got = conn_read(c, in, DOOR_READ);
+
+    if (got <= 0)
+        return got;
+    buf_add(&c->kept, in, (size_t)got);
+    if (c->kept.len < c->need)
+        return 0;
+    memcpy(worker_room(s->worker, c->kept.len), c->kept.data, c->kept.len);
+    return (long)c->kept.len;
+}
+
 long session_gather(struct session *s, struct conn *c)
 {
     size_t kept = c->kept.len;
-    char *in = worker_room(s->worker, kept + DOOR_READ);
+    char *in;
     long got;
 
+    if (kept < c->need)
+        return gather_more(s, c);
+    in = worker_room(s->worker, kept + DOOR_READ);
     if (kept > 0)
         memcpy(in, c->kept.data, kept);
     got = conn_read(c, in + kept, DOOR_READ);

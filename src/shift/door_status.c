@@ -52,7 +52,34 @@ void control_write_status(struct control *c)
     json_decref(o);
 }
 
-/* --- how long clients waited --- */
+/* --- how long clients waited, and for whom --- */
+
+static double held_ms(const json_t *one)
+{
+    return json_number_value(json_object_get(one, "held_ms"));
+}
+
+json_t *control_last_held(struct door *door)
+{
+    json_t *last = NULL;
+
+    for (int i = 0; i < door->worker_count; i++) {
+        struct worker *w = &door->workers[i];
+        json_t *one;
+
+        pthread_mutex_lock(&w->pause_lock);
+        one = w->last_held;
+        w->last_held = NULL;
+        pthread_mutex_unlock(&w->pause_lock);
+        if (last == NULL || held_ms(one) > held_ms(last)) {
+            json_decref(last);
+            last = one;
+        } else {
+            json_decref(one);
+        }
+    }
+    return last != NULL ? last : json_null();
+}
 
 static int by_size(const void *a, const void *b)
 {

@@ -134,6 +134,7 @@ static void take_orders(struct worker *w)
     w->orders = NULL;
     w->orders_end = &w->orders;
     pthread_mutex_unlock(&w->lock);
+    door_types_look(w);
     while (order != NULL) {
         struct order *next = order->next;
         carry_out(w, order);
@@ -328,7 +329,9 @@ void worker_join(struct worker *w)
     pthread_mutex_destroy(&w->pause_lock);
     names_drop(w->names);
     reading_cache_free(w->readings);
+    type_map_drop(w->types);
     free(w->again);
     free(w->pauses_us);
+    json_decref(w->last_held);
     free(w->in);
 }

@@ -309,26 +309,30 @@ static const char *other_channel(const struct session_state *a, const struct ses
     return NULL;
 }
 
-static bool same_statement(const struct session_statement *a, const struct session_statement *b)
+static bool same_statement(const struct session_statement *a, const struct session_statement *b, bool here)
 {
     if (strcmp(a->name, b->name) != 0 || a->from_sql != b->from_sql || a->type_count != b->type_count)
         return false;
     for (size_t i = 0; i < a->type_count; i++)
         if (strcmp(a->types[i].name, b->types[i].name) != 0)
             return false;
-    return a->from_sql || strcmp(a->text, b->text) == 0; /* of a PREPARE its own part of the text was sent again */
+    return (a->from_sql && !here) ||
+           strcmp(a->text, b->text) == 0; /* there a PREPARE's own part of the text was sent again */
 }
 
-static const char *other_statement(const struct session_state *a, const struct session_state *b, struct arena *arena)
+static const char *other_statement(const struct session_state *a, const struct session_state *b, bool here,
+                                   struct arena *arena)
 {
     for (size_t i = 0; i < a->statement_count || i < b->statement_count; i++)
-        if (i >= a->statement_count || i >= b->statement_count || !same_statement(&a->statements[i], &b->statements[i]))
+        if (i >= a->statement_count || i >= b->statement_count ||
+            !same_statement(&a->statements[i], &b->statements[i], here))
             return arena_format(arena, "prepared statement \"%s\"",
                                 i < a->statement_count ? a->statements[i].name : b->statements[i].name);
     return NULL;
 }
 
-const char *session_state_differs(const struct session_state *a, const struct session_state *b, struct arena *arena)
+/* here: both were asked of one session, so that texts are the same, too, where nothing has changed. */
+static const char *differs(const struct session_state *a, const struct session_state *b, bool here, struct arena *arena)
 {
     const char *why = session_unmovable(b, arena);
 
@@ -342,5 +346,16 @@ const char *session_state_differs(const struct session_state *a, const struct se
         why = other_setting(a, b, arena);
     if (why == NULL)
         why = other_channel(a, b, arena);
-    return why != NULL ? why : other_statement(a, b, arena);
+    return why != NULL ? why : other_statement(a, b, here, arena);
+}
+
+const char *session_state_differs(const struct session_state *a, const struct session_state *b, struct arena *arena)
+{
+    return differs(a, b, false, arena);
+}
+
+const char *session_state_changed(const struct session_state *before, const struct session_state *now,
+                                  struct arena *arena)
+{
+    return differs(before, now, true, arena);
 }

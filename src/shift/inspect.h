@@ -85,5 +85,9 @@ MUST_USE enum err session_state_parse(struct arena *arena, const char *json, siz
 const char *session_unmovable(const struct session_state *state, struct arena *arena);
 /* What `b`, made in the place of `a`, has not or has otherwise; NULL: nothing. Types are compared by name. */
 const char *session_state_differs(const struct session_state *a, const struct session_state *b, struct arena *arena);
+/* What of one session is otherwise than it was: texts of its PREPAREs, too, which the other server may have been given
+ * in another form. */
+const char *session_state_changed(const struct session_state *before, const struct session_state *now,
+                                  struct arena *arena);
 
 #endif

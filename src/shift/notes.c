@@ -8,11 +8,14 @@
 #include <string.h>
 
 #define NAME_MOST 127 /* bytes of a custom setting's name, both parts */
+#define PART_MOST 63  /* of a part in SET: the server cuts longer ones off */
+#define TAIL 512      /* bytes behind a word that are there before it is looked at, in a text that comes in pieces */
 
 struct scan {
     struct session_notes *notes;
     const char *at;
     const char *end;
+    bool more; /* the text goes on behind `end` */
     enum session_text how;
 };
 
@@ -51,12 +54,49 @@ static const char *skip_blanks(const char *at, const char *end)
     return at;
 }
 
+/* Behind the begin of a comment; comments stand in comments. */
+static const char *comment_end(const char *at, const char *end)
+{
+    for (int depth = 1; depth > 0; at++) {
+        bool two = end - at >= 2;
+
+        if (!two)
+            return end;
+        if (at[0] == '*' && at[1] == '/')
+            depth--;
+        else if (at[0] == '/' && at[1] == '*')
+            depth++;
+        else
+            continue;
+        at++;
+    }
+    return at;
+}
+
+/* What may stand between two words: blanks and comments. */
+static const char *skip(const char *at, const char *end)
+{
+    for (;;) {
+        at = skip_blanks(at, end);
+        if (end - at < 2)
+            return at;
+        if (at[0] == '/' && at[1] == '*') {
+            at = comment_end(at + 2, end);
+        } else if (at[0] == '-' && at[1] == '-') {
+            while (at < end && *at != '\n' && *at != '\r')
+                at++;
+        } else {
+            return at;
+        }
+    }
+}
+
 /* If `word` stands here, and is all of the word that does: what follows it and blanks; else NULL. */
 static const char *after_word(const char *at, const char *end, const char *word)
 {
     const char *stop = word_end(at, end);
 
-    return is_word(at, (size_t)(stop - at), word) ? skip_blanks(stop, end) : NULL;
+    return is_word(at, (size_t)(stop - at), word) ? skip(stop, end) : NULL;
 }
 
 /* --- names of custom settings --- */
@@ -92,34 +132,110 @@ static void note_custom(struct session_notes *n, const char *name, size_t len)
     n->customs[n->custom_count++] = mem_dup(lower);
 }
 
-/* Behind SET, SESSION or LOCAL: name, or "name", or part.part, each part with or without quotes. */
-static void read_set(struct scan *s, const char *at)
-{
-    char name[NAME_MOST + 2];
-    size_t len = 0;
-    const char *next = after_word(at, s->end, "session");
+struct name {
+    char text[NAME_MOST + 1];
+    size_t len;
+    bool dotted;
+    bool odd; /* it is not what stands in `text`, or not certainly */
+};
 
-    next = next != NULL ? next : after_word(at, s->end, "local");
-    at = next != NULL ? next : at;
-    while (at < s->end && (in_word[(unsigned char)*at] || *at == '.' || *at == '"')) {
-        if (*at != '"' && len < sizeof name)
-            name[len++] = *at;
-        at++;
-    }
-    note_custom(s->notes, name, len);
+static void add_part(struct name *n, const char *part, size_t len)
+{
+    n->dotted = n->dotted || memchr(part, '.', len) != NULL;
+    n->odd = n->odd || len == 0 || len > PART_MOST || n->len + len > NAME_MOST;
+    if (n->odd)
+        return;
+    memcpy(n->text + n->len, part, len);
+    n->len += len;
 }
 
-/* Behind set_config: ( 'name'. Anything but a plain literal may be any name. */
+/* With or without quotes. */
+static const char *read_part(const struct scan *s, const char *at, struct name *n)
+{
+    const char *quote;
+
+    if (at == s->end || *at != '"') {
+        const char *stop = word_end(at, s->end);
+
+        add_part(n, at, (size_t)(stop - at));
+        return stop;
+    }
+    quote = memchr(at + 1, '"', (size_t)(s->end - at - 1));
+    if (quote == NULL) {
+        n->odd = true;
+        return s->end;
+    }
+    add_part(n, at + 1, (size_t)(quote - at - 1));
+    n->odd = n->odd || (quote + 1 < s->end && quote[1] == '"');
+    return quote + 1;
+}
+
+/* part.part, with what may stand between words; gives what follows. */
+static const char *read_name(const struct scan *s, const char *at, struct name *n)
+{
+    for (;;) {
+        at = skip(read_part(s, at, n), s->end);
+        if (at == s->end || *at != '.')
+            return at;
+        n->dotted = true;
+        n->odd = n->odd || n->len == NAME_MOST;
+        if (!n->odd)
+            n->text[n->len++] = '.';
+        at = skip(at + 1, s->end);
+    }
+}
+
+/* In a text that makes a text: format('set %I …'), 'set ' || name. */
+static bool is_put_together(const struct scan *s, const char *at)
+{
+    const char *next;
+
+    if (s->end - at < 2)
+        return false;
+    next = *at == '\'' ? skip(at + 1, s->end) : s->end;
+    return (*at == '%' && strchr("IsL123456789", at[1]) != NULL) ||
+           (s->end - next >= 2 && next[0] == '|' && next[1] == '|');
+}
+
+/* Behind SET: SESSION or LOCAL, then the name, unless that is how the name begins. */
+static void read_set(struct scan *s, const char *at)
+{
+    struct name name = {0};
+    const char *next;
+
+    at = skip(at, s->end);
+    next = after_word(at, s->end, "session");
+    next = next != NULL ? next : after_word(at, s->end, "local");
+    at = next != NULL && (next == s->end || *next != '.') ? next : at;
+    next = read_name(s, at, &name);
+    if ((name.dotted && name.odd) || (next == s->end ? s->more : *next == '&') || is_put_together(s, at)) /* &: U&"…" */
+        s->notes->customs_lost = true;
+    else if (name.dotted)
+        note_custom(s->notes, name.text, name.len);
+}
+
+/* Whether an argument ends here, at most a cast behind it: else more of it follows. */
+static bool ends_argument(const struct scan *s, const char *at)
+{
+    at = skip(at, s->end);
+    if (s->end - at > 2 && at[0] == ':' && at[1] == ':') {
+        at = skip(at + 2, s->end);
+        at = skip(word_end(at, s->end), s->end);
+    }
+    return at < s->end && *at == ',';
+}
+
+/* Behind set_config, or "set_config: ( 'name'. Anything but a plain literal may be any name. */
 static void read_set_config(struct scan *s, const char *at)
 {
     const char *quote;
 
-    at = skip_blanks(at, s->end);
-    if (at == s->end || *at != '(')
+    at = skip(at < s->end && *at == '"' ? at + 1 : at, s->end);
+    if (at == s->end ? !s->more : *at != '(')
         return; /* no call */
-    at = skip_blanks(at + 1, s->end);
+    at = at < s->end ? skip(at + 1, s->end) : at;
     quote = at < s->end && *at == '\'' ? memchr(at + 1, '\'', (size_t)(s->end - at - 1)) : NULL;
-    if (quote == NULL || (quote + 1 < s->end && quote[1] == '\'') || !is_plain(at + 1, (size_t)(quote - at - 1)))
+    if (quote == NULL || !ends_argument(s, quote + 1) || !is_plain(at + 1, (size_t)(quote - at - 1)))
         s->notes->customs_lost = true;
     else
         note_custom(s->notes, at + 1, (size_t)(quote - at - 1));
@@ -135,7 +251,7 @@ static void note_reading(struct scan *s)
 
 static void look_at(struct scan *s, const char *word, size_t len)
 {
-    const char *behind = skip_blanks(word + len, s->end);
+    const char *behind = word + len;
     struct session_notes *n = s->notes;
 
     if (is_word(word, len, "set"))
@@ -150,26 +266,46 @@ static void look_at(struct scan *s, const char *word, size_t len)
     else if (is_word(word, len, "dblink_connect") || is_word(word, len, "dblink_connect_u"))
         n->dblink = true;
     else if (is_word(word, len, "discard") ||
-             (is_word(word, len, "reset") && after_word(behind, s->end, "all") != NULL))
+             (is_word(word, len, "reset") && after_word(skip(behind, s->end), s->end, "all") != NULL))
         n->discard = true;
+}
+
+/* The words that begin before `until`. */
+static void look_up_to(struct scan *s, const char *until)
+{
+    while (s->at < until) {
+        const char *stop;
+
+        if (!in_word[(unsigned char)*s->at]) {
+            s->at++;
+            continue;
+        }
+        stop = word_end(s->at, s->end);
+        if (begins[(unsigned char)*s->at])
+            look_at(s, s->at, (size_t)(stop - s->at));
+        s->at = stop;
+    }
 }
 
 void session_notes_text(struct session_notes *n, const char *sql, size_t len, enum session_text how)
 {
     struct scan s = {.notes = n, .at = sql, .end = sql + len, .how = how};
 
-    while (s.at < s.end) {
-        const char *stop;
+    look_up_to(&s, s.end);
+}
 
-        if (!in_word[(unsigned char)*s.at]) {
-            s.at++;
-            continue;
-        }
-        stop = word_end(s.at, s.end);
-        if (begins[(unsigned char)*s.at])
-            look_at(&s, s.at, (size_t)(stop - s.at));
-        s.at = stop;
-    }
+void session_notes_piece(struct session_notes *n, const char *sql, size_t len, enum session_text how, bool more)
+{
+    AUTO_BUF all = n->tail;
+    struct scan s = {.notes = n, .more = more, .how = how};
+
+    n->tail = (struct buf){0};
+    buf_add(&all, sql, len);
+    s.at = all.data;
+    s.end = all.data + all.len;
+    look_up_to(&s, !more ? s.end : all.len > TAIL ? s.end - TAIL : s.at);
+    if (more)
+        buf_add(&n->tail, s.at, (size_t)(s.end - s.at));
 }
 
 void session_notes_fini(struct session_notes *n)
@@ -177,6 +313,7 @@ void session_notes_fini(struct session_notes *n)
     for (size_t i = 0; i < n->custom_count; i++)
         free(n->customs[i]);
     free(n->customs);
+    buf_fini(&n->tail);
     *n = (struct session_notes){0};
 }
 

@@ -42,6 +42,8 @@ struct renumber *renumber_new(struct type_way up, struct type_way down)
 
     r->up = up;
     r->down = down;
+    (void)type_map_hold(up.map);
+    (void)type_map_hold(down.map);
     return r;
 }
 
@@ -61,6 +63,8 @@ void renumber_free(struct renumber *r)
     forget_all(r);
     free(r->wanted);
     buf_fini(&r->asked);
+    type_map_drop(r->up.map);
+    type_map_drop(r->down.map);
     free(r);
 }
 
@@ -74,9 +78,9 @@ bool renumber_client_whole(char type)
     return strchr("PBEDC", type) != NULL;
 }
 
-bool renumber_server_whole(char type)
+bool renumber_server_whole(const struct renumber *r, char type)
 {
-    return strchr("tTD", type) != NULL;
+    return type == 't' || type == 'T' || (type == 'D' && r->deep);
 }
 
 /* --- what is known of statements --- */

@@ -21,9 +21,9 @@ enum renumbered {
     RENUMBER_DROP, /* of the server: it is not for the client */
     RENUMBER_REFUSE /* see the fault: it names a type that the other side has not, or is malformed */
 };
-/* Whether a message of this type has to be given whole. */
+/* Whether a message of this type has to be given whole; a row only where there are numbers in it. */
 bool renumber_client_whole(char type);
-bool renumber_server_whole(char type);
+bool renumber_server_whole(const struct renumber *r, char type);
 enum renumbered renumber_client(struct renumber *r, char type, char *body, size_t n, struct buf *before, struct fault *f);
 enum renumbered renumber_server(struct renumber *r, char type, char *body, size_t n, struct fault *f);
 bool renumber_waits(const struct renumber *r);

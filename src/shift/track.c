@@ -45,7 +45,7 @@ void track_client(struct track *t, char type)
     case 'f':
         if (t->copying_in)
             t->copying_in = false;
-        else if (t->count > 0)
+        else if (t->count > 0 || t->open)
             push(t, 'c');
         return;
     case 'd':

@@ -2,6 +2,7 @@
  *
  * Invariant, once sealed: each list is in the order of numbers, and a->twin == b exactly if b->twin == a. */
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,6 +22,7 @@ struct type_map {
     struct side_list sides[2];
     bool sealed;
     bool identity;
+    _Atomic int holders; /* beside its maker */
 };
 
 struct type_map *type_map_new(void)
@@ -33,12 +35,24 @@ struct type_map *type_map_new(void)
 
 void type_map_free(struct type_map *map)
 {
-    if (map == NULL)
+    if (map == NULL || atomic_fetch_sub(&map->holders, 1) > 0)
         return;
     arena_free(map->arena);
     free(map->sides[TYPE_SOURCE].types);
     free(map->sides[TYPE_TARGET].types);
     free(map);
+}
+
+const struct type_map *type_map_hold(const struct type_map *map)
+{
+    if (map != NULL)
+        atomic_fetch_add(&((struct type_map *)(uintptr_t)map)->holders, 1);
+    return map;
+}
+
+void type_map_drop(const struct type_map *map)
+{
+    type_map_free((struct type_map *)(uintptr_t)map);
 }
 
 /* --- filling --- */
@@ -173,6 +187,28 @@ bool type_map_is_identity(const struct type_map *map)
 {
     ENSURE(map->sealed);
     return map->identity;
+}
+
+static bool same_type(const struct type *a, const struct type *b)
+{
+    if (a->oid != b->oid || a->part != b->part || a->kind != b->kind || strcmp(a->name, b->name) != 0)
+        return false;
+    return (a->twin != NULL ? a->twin->oid : 0) == (b->twin != NULL ? b->twin->oid : 0);
+}
+
+static bool same_list(const struct side_list *a, const struct side_list *b)
+{
+    for (size_t i = 0; i < a->count && i < b->count; i++)
+        if (!same_type(&a->types[i], &b->types[i]))
+            return false;
+    return a->count == b->count;
+}
+
+bool type_map_equal(const struct type_map *a, const struct type_map *b)
+{
+    ENSURE(a->sealed && b->sealed);
+    return same_list(&a->sides[TYPE_SOURCE], &b->sides[TYPE_SOURCE]) &&
+           same_list(&a->sides[TYPE_TARGET], &b->sides[TYPE_TARGET]);
 }
 
 enum err type_map_oid(struct type_way way, uint32_t oid, uint32_t *ret, struct fault *f)

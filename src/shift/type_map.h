@@ -30,11 +30,16 @@ struct type_map;
 struct type_map *type_map_new(void);
 void type_map_free(struct type_map *map);
 AUTO_DEFINE(type_map)
+/* Whoever looks into it beside the one that made it: it goes with the last of them. From any thread; NULL is none. */
+const struct type_map *type_map_hold(const struct type_map *map);
+void type_map_drop(const struct type_map *map);
 /* A row of sql/door_types.sql, asked on that side. False: it is not as it should be. */
 bool type_map_add(struct type_map *map, enum type_side side, const char *oid, const char *name, const char *kind,
                   const char *parts);
 void type_map_seal(struct type_map *map);
 
+/* Both say the same of every type. */
+bool type_map_equal(const struct type_map *a, const struct type_map *b);
 /* Every type of either side has the same number on the other: nothing need be rewritten, ever. */
 bool type_map_is_identity(const struct type_map *map);
 

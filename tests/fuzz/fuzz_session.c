@@ -46,6 +46,19 @@ static void check_state(const struct session_state *s, struct arena *arena)
         ENSURE(f.code == ERR_UNMOVABLE && out.len == 0);
 }
 
+/* In pieces no name is missed that is found in the whole. */
+static void check_pieces(const char *text, const struct session_notes *whole)
+{
+    struct session_notes n = {0};
+    size_t len = strlen(text);
+    size_t cut = len > 0 ? (unsigned char)text[0] * len / 256 : 0;
+
+    session_notes_piece(&n, text, cut, SESSION_TEXT_ONCE, true);
+    session_notes_piece(&n, text + cut, len - cut, SESSION_TEXT_ONCE, false);
+    ENSURE(n.customs_lost || (!whole->customs_lost && n.custom_count >= whole->custom_count));
+    session_notes_fini(&n);
+}
+
 static void check_text(const char *text)
 {
     struct session_notes n = {0};
@@ -56,6 +69,7 @@ static void check_text(const char *text)
     session_notes_text(&n, text, strlen(text), SESSION_TEXT_ONCE);
     for (size_t i = 0; i < n.custom_count; i++)
         ENSURE(strchr(n.customs[i], '.') != NULL);
+    check_pieces(text, &n);
     session_notes_fini(&n);
 }
 

@@ -148,6 +148,33 @@ def test_a_held_request_can_be_cancelled(pair):
     assert value(a, "select 1") == 1
 
 
+def test_a_held_request_that_was_cancelled_keeps_nobody_from_moving(pair):
+    """What is dropped changes nothing of a session that is known beforehand."""
+    _, _, door = pair()
+    a = door.connect()
+    assert door.warm()["ok"] and door.hold()["held"] == 1
+    waiting = Later(a, "select 'never'")
+    wait_for(lambda: a.cancel() or not waiting.waits(), 10, "the cancel to be heard")
+    with pytest.raises(psycopg2.errors.QueryCanceled):
+        waiting.wait()
+    assert door.rebuild()["ok"]
+    assert door.release("target", 1)["moved"] == 1
+    assert value(a, "select current_database()") == "shop_new"
+
+
+def test_what_was_made_beforehand_is_made_again_where_it_is_lost(pair):
+    """While all are held: the session is asked what it is, and made anew."""
+    _, new, door = pair()
+    a = door.connect()
+    value(a, "set work_mem = '7MB'")
+    assert door.warm()["ok"] and door.hold()["held"] == 1
+    new.sql("select pg_terminate_backend(pid) from pg_stat_activity where datname = 'shop_new' and usename = 'postgres' and application_name not like 'leat%' and backend_type = 'client backend'")
+    wait_for(lambda: door.open_control().ask(do="status")["warm"] == 0, 10, "the door to hear of it")
+    assert door.rebuild()["ok"]
+    assert door.release("target", 1)["moved"] == 1
+    assert value(a, "show work_mem") == "7MB"
+
+
 def test_a_new_client_waits_while_held(pair):
     _, _, door = pair()
     assert door.hold()["ok"]
@@ -501,12 +528,14 @@ def test_a_password_changed_on_the_server_is_seen(guarded):
 
 
 def test_another_password_on_the_other_side_is_named_before_anything_moves(guarded):
-    _, new, door = guarded({"app": ("one", "scram-sha-256")})
+    old, new, door = guarded({"app": ("one", "scram-sha-256")})
     new.sql("alter role app password 'one'")   # the same word, another salt
     c = door.connect("app", password="one")
     answer = door.warm()
     assert not answer["ok"] and "holds another password" in answer["failed"][0]["why"]
     assert value(c, "select 1") == 1
+    new.sql("update pg_authid set rolpassword = %s where rolname = 'app'", (old.one("select rolpassword from pg_authid where rolname = 'app'"),))
+    assert move(door)["moved"] == 1   # once it is mended
 
 
 def test_a_userlist_lets_in_where_pg_authid_is_not_read(guarded, tmp_path):

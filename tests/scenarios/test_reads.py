@@ -230,6 +230,52 @@ def test_prepared_statements_and_the_extended_protocol(server, migration):
         assert r.rows(query("select 1")) == [[b"1"]]
 
 
+def test_the_unnamed_statement_is_what_the_client_made_it_last(server, migration):
+    """Made, or destroyed, on the target alone: what stood at the source before must not be carried out in its place, whatever has become of reads since."""
+    shop = Shop(server, migration)
+    shop.settle(shop.connect())
+    write = parse("", "insert into item (id, n) select max(id) + 1, 7 from item"), bind(""), execute(), sync()
+    bound = bind(""), execute(), sync()
+
+    def there(r, *messages):
+        count = Counts(shop)
+        rows = r.rows(*messages)
+        return count() == 1 and rows
+
+    def written():
+        return shop.old.one("select count(*) from item where n = 7", db="shop")
+
+    def after_a_write(r, *messages):
+        """What the target answered to them, right after a write by the unnamed statement at the source."""
+        def once():
+            r.send(*write)
+            return there(r, *messages)
+        return wait_for(once, 20, "a read at the target behind a write", show=shop.leat.logs)
+    with shop.raw() as r, shop.raw() as q, shop.raw() as t:
+        for c in (r, q, t):
+            wait_for(lambda c=c: there(c, query("select 1")), 20, "a read at the target")
+        # in a transaction that goes to the source
+        where = "select where_am_i() from item limit 1"
+        assert t.sql("begin read only") == [] and t.sql(where) == [[str(shop.new.port)]]
+        assert t.rows(parse("", "select id from item order by id limit 3"), *bound) == [[b"1"], [b"2"], [b"3"]]
+        assert t.rows(message(b"B", b"\0\0" + bytes(6)) + message(b"E", b"\0\0\0\0\2") + sync()) == [[b"1"], [b"2"]]
+        assert t.rows(*bound) == [[b"1"], [b"2"], [b"3"]]
+        assert t.sql(where) == [[str(shop.old.port)]] and t.sql("commit") == []
+        # the source has an INSERT
+        assert after_a_write(r, parse("", "select count(*) from items where n = 0"), *bound) == [[b"100"]]
+        assert after_a_write(q, query("select count(*) from items where n = 0")) == [[b"100"]]
+        with pytest.raises(Refused, match="26000"):
+            q.send(*bound)
+        assert after_a_write(q, query("select count(*) from items where n = 0")) == [[b"100"]]
+        before = written()
+        shop.new.stop()
+        wait_for(lambda: shop.reads()["trouble"], 20, "reads to stay at the source")
+        assert r.rows(*bound) == [[b"100"]]
+        with pytest.raises(Refused, match="26000"):
+            q.send(*bound)
+        assert written() == before
+
+
 def test_never_behind_what_a_role_saw(server, migration):
     """Written and read by one role through two doors, in a tight loop; and while nothing is applied it is answered by the source, in time."""
     shop = Shop(server, migration, doors=2, reads="{share: 100%, wait: 300ms}")

@@ -150,17 +150,27 @@ def test_differences_are_named(server):
 def test_custom_settings_that_functions_set(server, major):
     old = server(major, "old")
     old.sql("""
-        create function f() returns void language plpgsql as $f$ begin perform set_config( 'App.Tenant', 'x', false); set session "app"."user" = 1; set app.c to 'y'; end $f$;
+        create function f() returns void language plpgsql as $f$ begin perform set_config( 'App.Tenant', 'x', false); set session "app"."user" = 1; set app.c to 'y'; perform "set_config" /* a */ ( -- b
+            'app.d', 'z', true); set/**/local app.e = 1; end $f$;
         create function g() returns text language sql as $f$ select set_config('in.sql', 'x', false) || 'update t set a = b.c' $f$;
     """)
     if major >= 14:
         old.sql("create function h() returns text language sql begin atomic select set_config('in.atomic', 'x', false); end")
     text = "\n".join(line for line in (shift.TREE / "sql" / "door_customs.sql").read_text().splitlines() if not line.startswith("--"))
     names = [name for name, in old.sql(text)]
-    assert names == sorted(["app.tenant", "app.user", "app.c", "in.sql"] + (["in.atomic"] if major >= 14 else []))
+    assert names == sorted(["app.tenant", "app.user", "app.c", "app.d", "app.e", "in.sql"] + (["in.atomic"] if major >= 14 else []))
     with Raw(old.port) as session:
         session.sql("select f(), g()")
-        assert {name for name, _ in json.loads(shift.ask(session, names))["customs"]} == {"app.tenant", "app.user", "app.c", "in.sql"}
+        assert {name for name, _ in json.loads(shift.ask(session, names))["customs"]} == {"app.tenant", "app.user", "app.c", "app.d", "app.e", "in.sql"}
+
+
+def test_what_an_extension_has_made_its_own_is_no_custom_setting(server):
+    """By the same kind of name; asked for, it would be given to a session that may not set it."""
+    old = server(17, "old", settings={"shared_preload_libraries": "auto_explain"})
+    old.sql("create role app login")
+    with Raw(old.port, user="app") as session:
+        session.sql("set app.x = 1")
+        assert json.loads(shift.ask(session, ["app.x", "auto_explain.log_min_duration"]))["customs"] == [["app.x", "1"]]
 
 
 def test_asked_beforehand_and_again(server):

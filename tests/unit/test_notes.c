@@ -37,6 +37,13 @@ static void names_of_custom_settings(void **state)
     customs("select set_config('app.x', $1, false), SET_CONFIG ( 'app.x', 'y', true)", "app.x");
     customs("do $$ begin perform pg_catalog.set_config('in.body', 'x', false); end $$", "in.body");
     customs("set search_path = app.x; select 'set a'; reset app.y; offset app.z; set_configs('a.b')", "");
+    customs("set/*c*/app.x = 1; set -- c\n app.y = 1; set /* a /* b */ c */ local /**/ app . z = 1",
+            "app.x app.y app.z");
+    customs("set session.tenant = 1; set session session.a = 1; set local.b = 1; set\"app\".c = 1",
+            "session.tenant session.a local.b app.c");
+    customs("select set_config /*c*/ ( -- c\n 'app.x' , $1, false), \"set_config\"('app.y', 'y', true), "
+            "pg_catalog.\"set_config\" /**/ ('app.z'::text, 'y', true)",
+            "app.x app.y app.z");
     customs("", "");
     customs("set", "");
     customs("set ", "");
@@ -65,8 +72,82 @@ static void names_that_cannot_be_had(void **state)
     assert_true(lost("select set_config('app.x"));
     assert_true(lost("set app.gr\xC3\xB6\xC3\x9F"
                      "e = 1"));
+    assert_true(lost("select set_config /*c*/ ($1, 'x', false)"));
+    assert_true(lost("select \"set_config\"($1, 'x', false)"));
+    assert_true(lost("select set_config('app.' || $1, 'x', false)"));
+    assert_true(lost("select set_config('app.'\n'x', 'x', false)"));
+    assert_true(lost("do $$ begin execute format('set %I = 1', 'app.x'); end $$"));
+    assert_true(lost("do $$ begin execute format('set local app.%I = 1', 'x'); end $$"));
+    assert_true(lost("do $$ begin execute 'set ' || 'app.x = 1'; end $$"));
+    assert_true(lost("set U&\"app\".x = 1"));
+    assert_true(lost("set \"app\".\"a\"\"b\" = 1"));
+    assert_true(lost(
+        "set app.a123456789012345678901234567890123456789012345678901234567890123 = 1")); /* the server cuts it off */
     assert_false(lost("select set_config('work_mem', '1MB', false)"));
+    assert_false(lost("update t set a = 1, b = 'set'; update t set (a, b) = (1, 2); update t set \"gr\xC3\xB6\xC3\x9F"
+                      "e\" = 1; select 'a set, a %set%', 'set'"));
+    assert_false(lost("set /* app.x"));
     assert_false(lost("select proname from pg_proc where proname = 'set_config'"));
+}
+
+/* A text that comes in two pieces, wherever it is cut, is the text it is. */
+static void in_two_pieces(const char *sql, bool wide)
+{
+    AUTO_BUF text = {0};
+    struct session_notes whole = {0};
+
+    for (int i = 0; i < (wide ? 3000 : 0); i++)
+        buf_adds(&text, "x ");
+    buf_adds(&text, sql);
+    for (int i = 0; i < (wide ? 3000 : 0); i++)
+        buf_adds(&text, " y");
+    session_notes_text(&whole, text.data, text.len, SESSION_TEXT_PREPARED);
+    for (size_t cut = wide ? 5000 : 0; cut <= text.len && cut < 8000; cut++) {
+        struct session_notes n = {0};
+
+        session_notes_piece(&n, text.data, cut, SESSION_TEXT_PREPARED, true);
+        session_notes_piece(&n, text.data + cut, text.len - cut, SESSION_TEXT_PREPARED, false);
+        if (n.custom_count != whole.custom_count || n.customs_lost != whole.customs_lost || n.dblink != whole.dblink ||
+            n.reads_sequences != whole.reads_sequences)
+            fail_msg("%s: cut at %zu it is another", sql, cut);
+        for (size_t i = 0; i < n.custom_count; i++)
+            assert_string_equal(n.customs[i], whole.customs[i]);
+        session_notes_fini(&n);
+    }
+    session_notes_fini(&whole);
+}
+
+static void texts_in_pieces(void **state)
+{
+    static const char *const texts[] = {
+        "set app.tenant = 1",
+        "select set_config('app.x', 'y', false), \"set_config\" /* c */ ('app.z', 'y', false)",
+        "select set_config($1, 'x', false)",
+        "set session /* c */ app.a = 1; set local \"b\".\"c\" = 1",
+        "offset app.z",
+        "select currval('s')",
+        "select dblink_connect('x')"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        in_two_pieces(texts[i], false);
+        in_two_pieces(texts[i], true);
+    }
+}
+
+static void a_comment_longer_than_what_is_kept(void **state)
+{
+    struct session_notes n = {0};
+    AUTO_BUF text = {0};
+
+    (void)state;
+    buf_adds(&text, "set /*");
+    for (int i = 0; i < 2000; i++)
+        buf_addc(&text, '*');
+    session_notes_piece(&n, text.data, text.len, SESSION_TEXT_ONCE, true);
+    session_notes_piece(&n, "*/ app.x = 1", 12, SESSION_TEXT_ONCE, false);
+    assert_true(n.customs_lost);
+    session_notes_fini(&n);
 }
 
 static void too_many_names(void **state)
@@ -132,6 +213,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(names_of_custom_settings),
         cmocka_unit_test(names_that_cannot_be_had),
+        cmocka_unit_test(texts_in_pieces),
+        cmocka_unit_test(a_comment_longer_than_what_is_kept),
         cmocka_unit_test(too_many_names),
         cmocka_unit_test(values_of_sequences),
         cmocka_unit_test(other_words),

@@ -73,6 +73,11 @@ static void test_copy(void **state)
     is_at_boundary(">PBES <12G >ddcS <CZI", true); /* the first Sync is ignored by the server */
     is_at_boundary(">PBES <12G >ddc <C", false);
     is_at_boundary(">PBES dc S <12GCZI", true);
+    is_at_boundary(">PBE dcS <12GCZI", true); /* all in one write: the Sync is no ignored one */
+    is_at_boundary(">PBE dcS <12G", false);
+    is_at_boundary(">PBE dfS <12GEZI", true);
+    is_at_boundary(">PBE dcS <EZI", true); /* no data was read */
+    is_at_boundary(">PBE dcS <12DCZI", true);
     is_at_boundary(">PBE <12G >dfS <EZI", true);
     is_at_boundary(">PBES <12G >d <E >S <ZI", true);
     is_at_boundary(">Q <HddcCZI", true);

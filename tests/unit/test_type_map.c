@@ -52,6 +52,29 @@ static void numbers(void **state)
     assert_true(type_map_oid((struct type_way){NULL, TYPE_SOURCE}, 99999, &oid, &f) == ERR_OK && oid == 99999);
 }
 
+static void the_same(void **state)
+{
+    AUTO(type_map) *a = type_world();
+    AUTO(type_map) *b = type_world();
+    AUTO(type_map) *none = type_map_new();
+    AUTO(type_map) *one = type_map_new();
+    AUTO(type_map) *renamed = type_map_new();
+    AUTO(type_map) *both = type_map_new();
+
+    (void)state;
+    assert_true(type_map_add(one, TYPE_SOURCE, "20000", "public.t", "b", NULL) &&
+                type_map_add(renamed, TYPE_SOURCE, "20000", "public.u", "b", NULL));
+    assert_true(type_map_add(both, TYPE_SOURCE, "20000", "public.t", "b", NULL) &&
+                type_map_add(both, TYPE_TARGET, "20001", "public.t", "b", NULL));
+    type_map_seal(none);
+    type_map_seal(one);
+    type_map_seal(renamed);
+    type_map_seal(both);
+    assert_true(type_map_equal(a, b) && type_map_equal(none, none));
+    assert_false(type_map_equal(none, one) || type_map_equal(one, none) || type_map_equal(one, renamed) ||
+                 type_map_equal(one, both) || type_map_equal(a, one));
+}
+
 static void what_is_deep(void **state)
 {
     AUTO(type_map) *map = type_world();
@@ -224,6 +247,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rows_that_are_refused),
         cmocka_unit_test(numbers),
+        cmocka_unit_test(the_same),
         cmocka_unit_test(what_is_deep),
         cmocka_unit_test(a_row),
         cmocka_unit_test(a_row_that_is_cut_or_changed_is_left_as_it_was),
