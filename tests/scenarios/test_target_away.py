@@ -1,7 +1,9 @@
 """The target goes away: the stream goes on, onto this machine; the target comes back: it gets what it lacks, exactly."""
+import contextlib
 import os
 import shutil
 import signal
+import threading
 
 import pytest
 
@@ -141,6 +143,21 @@ def test_target_restored_from_an_older_backup(server, migration):
         assert fault["code"] == "target-behind"
 
 
+def stop_sender(scene):
+    """The walsender, stopped when it may send and has not sent much: sooner the engine would wait for its word, later there would be nothing left to come."""
+    with contextlib.closing(scene.old.conn(autocommit=True)) as conn, conn.cursor() as c:
+        def look():
+            c.execute("select pid, state from pg_stat_replication where application_name = 'leat: forward stream'")
+            return c.fetchone()
+        pid, _ = wait_for(look, 30, "a walsender", every=0.001)
+        os.kill(pid, signal.SIGSTOP)
+        while look() == (pid, "startup"):
+            os.kill(pid, signal.SIGCONT)
+            threading.Event().wait(0.0005)   # the instant is the point
+            os.kill(pid, signal.SIGSTOP)
+    return pid
+
+
 @pytest.mark.trap("P2")
 def test_a_slot_that_sends_again_what_was_kept(server, migration):
     """The source crashes, its slot falls back, and sends slowly: what the backlog held comes again behind it."""
@@ -163,8 +180,7 @@ def test_a_slot_that_sends_again_what_was_kept(server, migration):
         assert scene.old.one(SLOT) < kept, "the slot did not fall back: nothing is tried here"
         scene.new.start()
         scene.start()
-        sender = wait_for(lambda: scene.old.sql("select pid from pg_stat_replication where application_name = 'leat: forward stream'"), 30, "a walsender")[0][0]
-        os.kill(sender, signal.SIGSTOP)
+        sender = stop_sender(scene)
         try:
             wait_for(lambda: "backlog.applied" in events(scene), 50, "the backlog to be left", show=scene.leat.logs)
         finally:
