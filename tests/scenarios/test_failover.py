@@ -226,10 +226,17 @@ def served_by(pair):
 
 
 def arm_again(pair):
-    """Both ways, once both have stopped for it; and what may differ is compared."""
-    faults = [pair.leat.state / "run" / f"{name}.fault" for name in ("shop", "shop+back")]
-    wait_for(lambda: all(p.exists() and ('"left-behind"' in p.read_text() or '"server-changed"' in p.read_text()) for p in faults), 60, "both ways to stop", show=pair.leat.logs)
-    pair.leat.run("resume", "shop", "--arm-again", "--yes")
+    """Both ways, each once it has stopped for it, which need not be at the same time; and what may differ is compared."""
+    def wanting():
+        faults = {name: pair.leat.state / "run" / f"{name}.fault" for name in ("shop", "shop+back")}
+        return {name for name, p in faults.items() if p.exists() and ('"left-behind"' in p.read_text() or '"server-changed"' in p.read_text())}
+    asked = set()
+    while not asked or not pair.followed():
+        wait_for(lambda: wanting() - asked or (asked and pair.followed()), 60, "both ways to stop for it, or to be followed", show=pair.leat.logs)
+        if wanting() - asked:
+            asked |= wanting()
+            pair.leat.run("stop", check=False)
+            pair.leat.run("resume", "shop", "--arm-again", "--yes")
     pair.ready()
     if pair.leat.run("verify", check=False).status != 0:
         pair.leat.run("repair")

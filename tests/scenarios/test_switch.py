@@ -52,12 +52,14 @@ class Pair:
     def leat_pid(self, name):
         return next(p for p in self.leat.pids("engine") if f"engine\0{name}\0" in open(f"/proc/{p}/cmdline", encoding="utf-8").read())
 
+    def followed(self):
+        """Both streams, by engines that run."""
+        state = [json.loads(path.read_text()) for path in (self.leat.state / "run").glob("shop*.json") if "door" not in path.name]
+        return len(state) == 2 and all(s["following"] and pathlib.Path(f"/proc/{s['pid']}").exists() for s in state)
+
     def ready(self):
-        """Both streams followed, by engines that run, and all is compared."""
-        def holds():
-            state = [json.loads(path.read_text()) for path in (self.leat.state / "run").glob("shop*.json") if "door" not in path.name]
-            return len(state) == 2 and all(s["following"] and pathlib.Path(f"/proc/{s['pid']}").exists() for s in state)
-        wait_for(holds, 60, "both streams to be followed", show=self.leat.logs)
+        """Both streams are followed, and all is compared."""
+        wait_for(self.followed, 60, "both streams to be followed", show=self.leat.logs)
         if self.serving() == ["source"]:
             self.leat.run("verify")
 
