@@ -71,7 +71,7 @@ def switch_rounds(m, clients, rounds, sides):
         rehearsed = m.run("rehearse", "--yes", timeout=180).json["runs"][0] if n % REHEARSED == 0 else None
         await_level(sides[n % 2])
         answer = m.run("cutover" if n % 2 == 0 else "rollback", "--yes", timeout=180).json
-        found.append({"pause_ms": answer["pause_ms"], "rehearsed_ms": rehearsed and rehearsed["pause_ms"], "failed": answer["failed"], "held": answer["held"], "tries": answer["tries"], "steps": steps(answer),
+        found.append({"pause_ms": answer["pause_ms"], "rehearsed_ms": rehearsed and rehearsed["pause_ms"], "failed": answer["failed"], "held": answer["held"], "tries": answer["tries"], "asked": answer["asked"], "last_held": answer["last_held"], "steps": steps(answer),
                       "rehearsed_steps": rehearsed and steps(rehearsed)})
         before = clients.total()
         wait_for(lambda: clients.total() > before + 50, 60, "clients to go on", show=m.logs)

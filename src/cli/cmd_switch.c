@@ -22,6 +22,7 @@
 #define GATE_US ((int64_t)20000000)
 #define WORD_US ((int64_t)5000000)
 #define LEASE_TTL_US ((int64_t)60000000)
+#define REBUILD_NOTABLE_US 5000
 #define SAID_US ((int64_t)1500000) /* until an engine's status says what it has just done */
 
 enum which { REHEARSE, CUTOVER, ROLLBACK };
@@ -208,9 +209,25 @@ static void say_last_held(const struct switch_report *r)
 
     if (r->last_held != NULL &&
         json_unpack(r->last_held, "{s:s, s:s, s:s, s:F, s:F}", "client", &client, "user", &user, "application",
-                    &application, "boundary_ms", &boundary_ms, "held_ms", &held_ms) == 0)
+                    &application, "boundary_ms", &boundary_ms, "ms", &held_ms) == 0)
         printf("  held last: %s (%s, %s), whose transaction ended %.1f ms after the hold began; held after %.1f\n",
                client, user, application[0] != '\0' ? application : "no name", boundary_ms, held_ms);
+}
+
+/* Most often all were made beforehand, and nothing is left to wait for. */
+static void say_last_rebuilt(const struct switch_report *r)
+{
+    const char *client;
+    const char *user;
+    const char *application;
+    const char *how;
+    double ms;
+
+    if (r->step_us[SWITCH_REBUILD] > REBUILD_NOTABLE_US && r->last_rebuilt != NULL &&
+        json_unpack(r->last_rebuilt, "{s:s, s:s, s:s, s:s, s:F}", "client", &client, "user", &user, "application",
+                    &application, "how", &how, "ms", &ms) == 0)
+        printf("  rebuilt last: %s (%s, %s) after %.1f ms: %s\n", client, user,
+               application[0] != '\0' ? application : "no name", ms, how);
 }
 
 static void tell(const struct switching *w, const struct config_store *store, const struct switch_report *r, enum err err)
@@ -224,6 +241,7 @@ static void tell(const struct switching *w, const struct config_store *store, co
 
     json_object_set_new(o, "asked", json_integer(r->asked));
     json_object_set_new(o, "last_held", r->last_held != NULL ? json_incref(r->last_held) : json_null());
+    json_object_set_new(o, "last_rebuilt", r->last_rebuilt != NULL ? json_incref(r->last_rebuilt) : json_null());
     json_object_set_new(o, "deny", r->deny != NULL ? json_incref(r->deny) : json_null());
     json_array_append_new(w->stores, o);
     if (w->cli->json)
@@ -237,6 +255,7 @@ static void tell(const struct switching *w, const struct config_store *store, co
             printf("%s %.1f  ", switch_step_name((enum switch_step)i), (double)r->step_us[i] / 1000);
     putchar('\n');
     say_last_held(r);
+    say_last_rebuilt(r);
     say_denied(r);
 }
 
@@ -292,6 +311,7 @@ static enum err run_times(struct switching *w, const struct switch_job *job, con
             await_word(w, store, report.source_serves);
         json_decref(report.unmovable);
         json_decref(report.last_held);
+        json_decref(report.last_rebuilt);
         json_decref(report.deny);
         TRY(err);
     }

@@ -8,8 +8,6 @@
 
 #define PROBE_US ((int64_t)15000000)
 #define WARM_MS 30000
-#define REFRESHES 3
-#define REFRESH_US ((int64_t)250000)
 
 static enum err check_rows(struct attempt *a, const struct switch_row *old, const struct switch_row *new,
                            struct fault *f)
@@ -128,17 +126,13 @@ static enum err warm(struct attempt *a, struct fault *f)
                      (int64_t)WARM_MS * 1000 + 5000000, NULL, f);
 }
 
-/* Sessions that worked since they were asked what they are, are asked again, now that nobody waits for it: each time there are fewer of
- * them, and the fewer the hold has to ask, the shorter it is. One that comes to no boundary is not waited for more than once. */
+/* The gate took its time: doors may have handed over, sessions have come and worked, somebody began to VACUUM. */
 enum err attempt_refresh(struct attempt *a, struct fault *f)
 {
-    int64_t began = world_mono_us();
-
-    TRY(attempt_doors_again(a, f)); /* one may have handed its address over meanwhile */
+    TRY(attempt_doors_again(a, f));
     TRY(check_doors(a, f));
-    for (int i = 0; i < REFRESHES && world_mono_us() - began < REFRESH_US; i++)
-        TRY(warm(a, f));
-    return ERR_OK;
+    TRY(warm(a, f));
+    return a->ops->switch_clear_way(a->sw, f);
 }
 
 enum err attempt_gate(struct attempt *a, struct fault *f)

@@ -9,23 +9,23 @@
 #define BACK_US ((int64_t)10000000)
 #define COOL_US ((int64_t)5000000)
 
-/* Of all doors: who was held last. */
-static void take_last_held(struct attempt *a, const json_t *answers)
+/* Of all doors: whom the others waited for. */
+static void take_last(json_t **ret, const json_t *answers)
 {
     const json_t *one;
     size_t i;
 
-    json_decref(a->report->last_held);
-    a->report->last_held = NULL;
+    json_decref(*ret);
+    *ret = NULL;
     json_array_foreach(answers, i, one)
     {
         json_t *last = json_object_get(one, "last");
-        double ms = json_number_value(json_object_get(last, "held_ms"));
+        double ms = json_number_value(json_object_get(last, "ms"));
 
-        if (!json_is_object(last) || ms < json_number_value(json_object_get(a->report->last_held, "held_ms")))
+        if (!json_is_object(last) || ms < json_number_value(json_object_get(*ret, "ms")))
             continue;
-        json_decref(a->report->last_held);
-        a->report->last_held = json_incref(last);
+        json_decref(*ret);
+        *ret = json_incref(last);
     }
 }
 
@@ -43,7 +43,7 @@ static enum err hold(struct attempt *a, struct fault *f)
                     a->deadline_us + 2000000, &answers, f);
     a->report->held = doors_sum(answers, "held");
     a->report->asked = doors_sum(answers, "asked");
-    take_last_held(a, answers);
+    take_last(&a->report->last_held, answers);
     json_decref(answers);
     attempt_ends(a, SWITCH_HOLD);
     return err;
@@ -105,13 +105,16 @@ static enum err check_and_drain(struct attempt *a, struct fault *f)
 static enum err meanwhile_rebuild(struct attempt *a, struct fault *f)
 {
     struct fault second = {0};
+    json_t *answers = NULL;
     enum err err;
     enum err doors;
 
     TRY(doors_send(a->doors, json_pack("{s:s}", "do", "rebuild"), f));
     err = check_and_drain(a, f);
     attempt_begins(a, SWITCH_REBUILD);
-    doors = doors_receive(a->doors, a->deadline_us + 2000000, NULL, err == ERR_OK ? f : &second);
+    doors = doors_receive(a->doors, a->deadline_us + 2000000, &answers, err == ERR_OK ? f : &second);
+    take_last(&a->report->last_rebuilt, answers);
+    json_decref(answers);
     attempt_ends(a, SWITCH_REBUILD);
     return err != ERR_OK ? err : doors;
 }

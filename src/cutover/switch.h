@@ -49,8 +49,10 @@ struct switch_report {
     bool source_serves; /* when it ended, or is to; nothing is meant where that is not known */
     int64_t epoch;
     json_t *unmovable;     /* by client; the caller's own */
-    json_t *last_held; /* {"client", "user", "application", "boundary_ms", "held_ms"} of who was held last, or NULL; the
-                          caller's own */
+    /* {"client", "user", "application", "ms"} of whom the others waited for, or NULL; the caller's own: until held,
+     * with "boundary_ms"; until rebuilt on the new side, with "how" */
+    json_t *last_held;
+    json_t *last_rebuilt;
     json_t *deny; /* {"side", "may_connect", "left", "notes"} of the side that was left, or NULL; the caller's own */
 };
 

@@ -283,7 +283,8 @@ static void check_hold(struct control *c, bool late)
     }
     c->phase = PHASE_HELD;
     succeed(c, json_pack("{s:b, s:I, s:I, s:o}", "ok", 1, "held", (json_int_t)DOOR_SUM(c->door, held), "asked",
-                         (json_int_t)(DOOR_SUM(c->door, asked) - c->before_asked), "last", control_last_held(c->door)));
+                         (json_int_t)(DOOR_SUM(c->door, asked) - c->before_asked), "last",
+                         control_last(c->door, LAST_HELD)));
 }
 
 static void check_rebuild(struct control *c, bool late)
@@ -297,7 +298,8 @@ static void check_rebuild(struct control *c, bool late)
         return;
     }
     c->phase = PHASE_REBUILT;
-    succeed(c, json_pack("{s:b, s:I}", "ok", 1, "rebuilt", (json_int_t)DOOR_SUM(door, rebuilt)));
+    succeed(c, json_pack("{s:b, s:I, s:o}", "ok", 1, "rebuilt", (json_int_t)DOOR_SUM(door, rebuilt), "last",
+                         control_last(door, LAST_REBUILT)));
 }
 
 static void check_release(struct control *c)

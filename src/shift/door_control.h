@@ -108,9 +108,9 @@ int control_dial(int run_fd, const char *name); /* -1: nobody listens by that na
 /* --- door_status.c --- */
 json_t *control_status(struct control *c, bool named);
 void control_write_status(struct control *c);
-/* Whom the hold waited for to the last: {"client", "user", "application", "boundary_ms", "held_ms"}, of its beginning;
- * or null. */
-json_t *control_last_held(struct door *door);
+/* Whom the hold, or the rebuild, waited for to the last: {"client", "user", "application", "ms"} since it began, and
+ * "boundary_ms" or "how"; or null. */
+json_t *control_last(struct door *door, enum door_last which);
 /* {"p50", "p99", "max"} in milliseconds, of all that waited since it was asked last. */
 json_t *control_pauses(struct door *door);
 

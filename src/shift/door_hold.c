@@ -43,26 +43,35 @@ static json_t *name_client(const struct session *s)
     return json_pack("{s:s, s:s, s:s}", "client", session_peer(s, peer), "user", user, "application", name);
 }
 
-/* Whom all others waited for. */
-static void note_last(const struct session *s)
+static void keep_last(struct worker *w, enum door_last which, json_t *one)
 {
-    struct worker *w = s->worker;
-    json_t *one = name_client(s);
-
-    json_object_set_new(one, "boundary_ms", json_real((double)(s->boundary_us - w->hold_us) / 1000));
-    json_object_set_new(one, "held_ms", json_real((double)(world_mono_us() - w->hold_us) / 1000));
     pthread_mutex_lock(&w->pause_lock);
-    json_decref(w->last_held);
-    w->last_held = one;
+    json_decref(w->last[which]);
+    w->last[which] = one;
     pthread_mutex_unlock(&w->pause_lock);
 }
 
-static void forget_last(struct worker *w)
+static double ms_since(int64_t us)
 {
-    pthread_mutex_lock(&w->pause_lock);
-    json_decref(w->last_held);
-    w->last_held = NULL;
-    pthread_mutex_unlock(&w->pause_lock);
+    return (double)(world_mono_us() - us) / 1000;
+}
+
+static void note_last_held(const struct session *s)
+{
+    json_t *one = name_client(s);
+
+    json_object_set_new(one, "boundary_ms", json_real((double)(s->boundary_us - s->worker->hold_us) / 1000));
+    json_object_set_new(one, "ms", json_real(ms_since(s->worker->hold_us)));
+    keep_last(s->worker, LAST_HELD, one);
+}
+
+void hold_note_last_rebuilt(const struct session *s)
+{
+    json_t *one = name_client(s);
+
+    json_object_set_new(one, "how", json_string(s->rebuild_how != NULL ? s->rebuild_how : ""));
+    json_object_set_new(one, "ms", json_real(ms_since(s->worker->rebuild_us)));
+    keep_last(s->worker, LAST_REBUILT, one);
 }
 
 static void count_held(struct session *s)
@@ -72,7 +81,7 @@ static void count_held(struct session *s)
     s->move = MOVE_HELD;
     atomic_fetch_add(&c->held, 1);
     if (atomic_load(&c->unheld) == 1)
-        note_last(s);
+        note_last_held(s); /* before it is known that all are held */
     if (atomic_fetch_sub(&c->unheld, 1) == 1)
         worker_kick_control(s->worker);
 }
@@ -299,7 +308,8 @@ static void hold(struct worker *w, bool unmovable_end)
 
     w->holding = true;
     w->hold_us = world_mono_us();
-    forget_last(w);
+    keep_last(w, LAST_HELD, NULL);
+    keep_last(w, LAST_REBUILT, NULL);
     w->terminate = unmovable_end;
     for (struct session *s = w->sessions; s != NULL; s = next) {
         next = s->next;
@@ -314,24 +324,36 @@ static void hold(struct worker *w, bool unmovable_end)
     }
 }
 
+static void rebuild_one(struct session *s)
+{
+    if (s->warm == WARM_READY) {
+        move_rebuild(s);
+        return;
+    }
+    if (s->warm == WARM_FAILED)
+        hold_cool(s);
+    s->rebuild_wanted = true;
+    s->rebuild_how = "its connection to the other side was made";
+    want_warm(s);
+}
+
 static void rebuild(struct worker *w)
 {
     struct session *next;
 
-    for (struct session *s = w->sessions; s != NULL; s = next) {
-        next = s->next;
+    w->rebuild_us = world_mono_us();
+    for (struct session *s = w->sessions; s != NULL; s = s->next) { /* all are counted: the last one is known as such */
         if (s->move != MOVE_HELD && s->move != MOVE_FAILED)
             continue;
         s->move = MOVE_REBUILDING;
+        s->rebuild_how = NULL;
+        s->rebuild_wanted = false;
         atomic_fetch_add(&w->counts.rebuilding, 1);
-        if (s->warm == WARM_READY) {
-            move_rebuild(s);
-            continue;
-        }
-        if (s->warm == WARM_FAILED)
-            hold_cool(s);
-        s->rebuild_wanted = true;
-        want_warm(s);
+    }
+    for (struct session *s = w->sessions; s != NULL; s = next) {
+        next = s->next;
+        if (s->move == MOVE_REBUILDING)
+            rebuild_one(s);
     }
     warm_some(w);
 }

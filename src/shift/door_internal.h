@@ -183,6 +183,7 @@ struct session {
     bool again;            /* in worker->again */
     int64_t collect_us;    /* when its last round on its old server began */
     int64_t boundary_us;   /* when it came to its boundary, while it is held */
+    const char *rebuild_how; /* what had to be done, once it was held */
     int64_t since_us;      /* of login; then of the wait while held, 0: nothing waits */
     uint32_t pid;          /* what the client was told as its key */
     uint32_t key;
@@ -255,6 +256,9 @@ struct order {
     struct names_held *names; /* NAMES */
 };
 
+/* Whom all others waited for. */
+enum door_last { LAST_HELD, LAST_REBUILT, LAST_COUNT };
+
 struct counts {
     _Atomic int64_t clients;    /* connected, in whatever stage */
     _Atomic int64_t live;
@@ -315,7 +319,8 @@ struct worker {
     uint32_t *pauses_us;    /* of the last release: how long clients had to wait */
     size_t pause_count, pause_size;
     int64_t hold_us;   /* when the hold began */
-    json_t *last_held; /* of this hold, under pause_lock; NULL: none yet */
+    int64_t rebuild_us;       /* when the rebuild began */
+    json_t *last[LAST_COUNT]; /* of this hold, under pause_lock; NULL: none yet */
     struct counts counts;
     struct names_held *names;       /* what names mean on the source; NULL: no reads go anywhere */
     struct reading_cache *readings; /* of texts seen */
@@ -503,6 +508,7 @@ void move_forget(struct session *s);
 /* Looks, where it stands at a boundary, whether it could move; if so, it is made anew on `other` beforehand, so that while it is held
  * there is only to be seen that it is still what it was. */
 void move_survey(struct session *s);
+void hold_note_last_rebuilt(const struct session *s);
 /* It need not be asked again: it was made anew, and nothing was passed on since. */
 static inline bool move_is_known(const struct session *s)
 {

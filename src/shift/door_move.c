@@ -262,8 +262,11 @@ void move_rebuilt(struct session *s, const char *why)
 {
     struct counts *c = &s->worker->counts;
 
-    if (s->move == MOVE_REBUILDING)
+    if (s->move == MOVE_REBUILDING) {
+        if (atomic_load(&c->rebuilding) == 1)
+            hold_note_last_rebuilt(s);
         atomic_fetch_sub(&c->rebuilding, 1);
+    }
     if (s->move == MOVE_REBUILT)
         atomic_fetch_sub(&c->rebuilt, 1);
     if (why == NULL) {
@@ -417,8 +420,10 @@ static void rebuild_known(struct session *s)
         move_rebuilt(s, NULL);
     else if (s->server_lost || s->server->stage != BACKEND_READY)
         move_rebuilt(s, "its server ended it while it was held, and what it was made on the other side is lost");
-    else if (s->server->talk.ready_left == 0)
+    else if (s->server->talk.ready_left == 0) {
+        s->rebuild_how = "it was asked what it is";
         move_inspect(s);
+    }
 }
 
 void move_rebuild(struct session *s)
@@ -430,15 +435,20 @@ void move_rebuild(struct session *s)
         return;
     }
     s->rebuild_wanted = s->preparing && !other_is_free(s);
-    if (s->rebuild_wanted)
-        return; /* what was begun beforehand ends first */
+    if (s->rebuild_wanted) {
+        s->rebuild_how = "what was begun before it was held went on";
+        return; /* that ends first */
+    }
     if (!other_is_free(s))
         why = "its other connection is still busy with an attempt before";
-    else if (!is_made(s))
+    else if (!is_made(s)) {
+        if (s->rebuild_how == NULL)
+            s->rebuild_how = "it was made anew: it was not what it had been";
         why = make_anew(s);
-    else if (!same_unnamed(s))
+    } else if (!same_unnamed(s)) {
+        s->rebuild_how = "its unnamed statement";
         why = make_unnamed(s);
-    else
+    } else
         move_rebuilt(s, NULL);
     if (why != NULL)
         move_rebuilt(s, why);

@@ -54,12 +54,12 @@ void control_write_status(struct control *c)
 
 /* --- how long clients waited, and for whom --- */
 
-static double held_ms(const json_t *one)
+static double ms_of(const json_t *one)
 {
-    return json_number_value(json_object_get(one, "held_ms"));
+    return json_number_value(json_object_get(one, "ms"));
 }
 
-json_t *control_last_held(struct door *door)
+json_t *control_last(struct door *door, enum door_last which)
 {
     json_t *last = NULL;
 
@@ -68,10 +68,9 @@ json_t *control_last_held(struct door *door)
         json_t *one;
 
         pthread_mutex_lock(&w->pause_lock);
-        one = w->last_held;
-        w->last_held = NULL;
+        one = TAKE(w->last[which]);
         pthread_mutex_unlock(&w->pause_lock);
-        if (last == NULL || held_ms(one) > held_ms(last)) {
+        if (last == NULL || ms_of(one) > ms_of(last)) {
             json_decref(last);
             last = one;
         } else {

@@ -332,6 +332,7 @@ void worker_join(struct worker *w)
     type_map_drop(w->types);
     free(w->again);
     free(w->pauses_us);
-    json_decref(w->last_held);
+    for (size_t i = 0; i < LAST_COUNT; i++)
+        json_decref(w->last[i]);
     free(w->in);
 }

@@ -377,6 +377,9 @@ struct store_ops {
      * back, what was decided is opened, what was not can be no more. An error: nobody can tell yet. */
     enum err (*switch_settle)(struct store_switch *w, struct switch_settled *ret, struct fault *f);
     enum err (*switch_obstacles)(struct store_switch *w, struct arena *a, struct switch_obstacle **ret, size_t *ret_count, struct fault *f);
+    /* What clients would wait for when relations are locked on either side (maintenance that runs there) has given way,
+     * or is named: ERR_SWITCH_HELD_UP. */
+    enum err (*switch_clear_way)(struct store_switch *w, struct fault *f);
     /* Every relation of the old side locked against writers, in one transaction of the deciding session; ERR_BUSY: not within the deadline, or a
      * relation came in between. The server ends it when we say nothing for deadline_ms. */
     enum err (*switch_lock)(struct store_switch *w, int64_t deadline_ms, struct fault *f);

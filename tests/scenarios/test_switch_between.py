@@ -1,6 +1,7 @@
 """What comes between the gate and the lock, while doors are made ready: the switch goes back, and nothing is left on the old side alone."""
 import contextlib
 import json
+import subprocess
 
 import psycopg2
 
@@ -92,3 +93,24 @@ def test_a_truncate_that_ten_does_not_send(server, migration):
     pair.new.sql("update account set balance = 7 where id = 1", db="shop")
     pair.leat.run("rollback", "--yes")   # the way back writes to a server as old as that
     assert pair.serving() == ["source"] and pair.old.one("select balance from account where id = 1", db="shop") == 7
+
+
+def test_maintenance_on_either_side(server, migration):
+    """A VACUUM is waited for while nobody is held, and named; the same command goes on when it is over."""
+    pair = OfTen(server, migration, 10, 15, extra=GATES, doors=1)
+    pair.start()
+    pair.leat.run("rehearse", "--yes")
+    pair.ready()
+    with contextlib.closing(psycopg2.connect(pair.door_dsns()[0])) as client:
+        client.autocommit = True
+        for side, name in ((pair.old, "source"), (pair.new, "target")):
+            with contextlib.closing(side.conn("shop")) as conn, conn.cursor() as c:
+                c.execute("begin; lock table entry in share update exclusive mode")   # as VACUUM, ANALYZE and CREATE INDEX CONCURRENTLY have it
+                process = subprocess.Popen(pair.leat.command("rehearse", "--yes", output="text"), cwd=pair.leat.folder, env=pair.leat.env, stdin=subprocess.DEVNULL,
+                                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+                said = next((line for line in process.stdout if "trying again" in line), "")
+                assert f"of the {name}" in said and "ShareUpdateExclusiveLock on" in said and "entry" in said, said
+                client.cursor().execute("insert into entry values (1, (select count(*) from entry), 1, 1)")
+                conn.rollback()
+            assert process.wait(60) == 0, process.stdout.read()
+    assert pair.leat.run("cutover", "--yes").json["tries"] == 1

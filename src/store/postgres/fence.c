@@ -19,7 +19,6 @@
 #define FIRST_PAUSE_US ((int64_t)20000)
 #define MOST_PAUSE_US ((int64_t)1000000)
 #define FENCES_A_STATEMENT 50
-#define LIST_NAME "leat.fences"
 
 static enum err add_relation(struct pg *pg, const PGresult *r, int row, struct arena *a, struct fenced *ret, struct fault *f)
 {
@@ -30,8 +29,8 @@ static enum err add_relation(struct pg *pg, const PGresult *r, int row, struct a
 }
 
 /* A row a table below: the relation counts if one of those is chosen. */
-static enum err take_list(struct pg *pg, const struct store *s, const PGresult *r, struct arena *a, struct fenced **ret,
-                          size_t *ret_count, struct fault *f)
+enum err pg_fence_list_take(struct pg *pg, const struct store *s, const PGresult *r, struct arena *a,
+                            struct fenced **ret, size_t *ret_count, struct fault *f)
 {
     size_t n = 0;
 
@@ -54,21 +53,17 @@ enum err pg_fence_list(struct pg *pg, const struct store *s, struct arena *a, st
     AUTO_RESULT *r = NULL;
 
     TRY(pg_query(pg, SQL_SWITCH_RELATIONS, 1, params, &r, f));
-    return take_list(pg, s, r, a, ret, ret_count, f);
+    return pg_fence_list_take(pg, s, r, a, ret, ret_count, f);
 }
 
 /* The name stands in the text: a plan with a parameter is made anew for the first five times. */
 enum err pg_fence_list_prepare(struct pg *pg, const struct store *s, struct fault *f)
 {
-    static const char sql[] = SQL_SWITCH_RELATIONS;
-    const char *at = strstr(sql, "$1");
     AUTO(arena) *a = arena_new(1024);
     char fence[NAME_SIZE];
-    AUTO_CHARS *whole = NULL;
+    AUTO_CHARS *whole = pg_fill_in(SQL_SWITCH_RELATIONS, "$1", pg_quote_literal(a, name_fence(s, fence)));
 
-    ENSURE(at != NULL);
-    whole = mem_format("%.*s%s%s", (int)(at - sql), sql, pg_quote_literal(a, name_fence(s, fence)), at + 2);
-    return pg_prepare(pg, LIST_NAME, whole, f);
+    return pg_prepare(pg, PG_FENCES, whole, f);
 }
 
 enum err pg_fence_list_prepared(struct pg *pg, const struct store *s, struct arena *a, struct fenced **ret,
@@ -76,9 +71,8 @@ enum err pg_fence_list_prepared(struct pg *pg, const struct store *s, struct are
 {
     AUTO_RESULT *r = NULL;
 
-    TRY(pg_send_prepared(pg, LIST_NAME, f));
-    TRY(pg_take(pg, SQL_SWITCH_RELATIONS, &r, f));
-    return take_list(pg, s, r, a, ret, ret_count, f);
+    TRY(pg_query_prepared(pg, PG_FENCES, &r, f));
+    return pg_fence_list_take(pg, s, r, a, ret, ret_count, f);
 }
 
 /* --- making it --- */

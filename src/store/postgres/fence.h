@@ -14,9 +14,13 @@ struct fenced {
 };
 MUST_USE enum err pg_fence_list(struct pg *pg, const struct store *s, struct arena *a, struct fenced **ret, size_t *ret_count, struct fault *f);
 /* The same for a session that lists them while clients wait: planned beforehand, which is most of what it costs. */
+#define PG_FENCES "leat.fences"
 MUST_USE enum err pg_fence_list_prepare(struct pg *pg, const struct store *s, struct fault *f);
 MUST_USE enum err pg_fence_list_prepared(struct pg *pg, const struct store *s, struct arena *a, struct fenced **ret,
                                          size_t *ret_count, struct fault *f);
+/* Of a result of it. */
+MUST_USE enum err pg_fence_list_take(struct pg *pg, const struct store *s, const PGresult *r, struct arena *a,
+                                     struct fenced **ret, size_t *ret_count, struct fault *f);
 
 /* Functions, rows of authority and fences on both sides, whatever of them is not there yet or not as its row says; the target first. *ret_made: fences made or set
  * right. */

@@ -260,25 +260,35 @@ static bool await_answer(struct pg *pg, int64_t until_us)
     return true;
 }
 
-enum err pg_query_within(struct pg *pg, int timeout_ms, const char *sql, int param_count, const char *const params[], PGresult **ret, struct fault *f)
+/* The last of the results, NULL where there is none. False: they did not come by then. */
+static bool take_last(struct pg *pg, int64_t until_us, PGresult **ret)
 {
-    int64_t until = world_mono_us() + (int64_t)timeout_ms * 1000;
-    PGresult *answer = NULL;
     PGresult *one;
 
-    if (PQsendQueryParams(pg->conn, sql, param_count, NULL, params, NULL, NULL, 0) != 1)
-        return pg_fault(pg, NULL, sql, f);
+    *ret = NULL;
     do {
-        if (!await_answer(pg, until)) {
-            PQclear(answer);
-            return fault_set(f, pg->side == SIDE_SOURCE ? ERR_SOURCE_LOST : ERR_TARGET_LOST, "%s %s: no answer within %d ms", side_name(pg->side), pg->database, timeout_ms);
+        if (until_us != 0 && !await_answer(pg, until_us)) {
+            PQclear(*ret);
+            return false;
         }
         one = PQgetResult(pg->conn);
         if (one != NULL) {
-            PQclear(answer);
-            answer = one;
+            PQclear(*ret);
+            *ret = one;
         }
     } while (one != NULL);
+    return true;
+}
+
+enum err pg_query_within(struct pg *pg, int timeout_ms, const char *sql, int param_count, const char *const params[],
+                         PGresult **ret, struct fault *f)
+{
+    PGresult *answer;
+
+    TRY(pg_send(pg, sql, param_count, params, f));
+    if (!take_last(pg, world_mono_us() + (int64_t)timeout_ms * 1000, &answer))
+        return fault_set(f, pg->side == SIDE_SOURCE ? ERR_SOURCE_LOST : ERR_TARGET_LOST,
+                         "%s %s: no answer within %d ms", side_name(pg->side), pg->database, timeout_ms);
     return finish(pg, answer, sql, ret, f);
 }
 
@@ -293,16 +303,28 @@ enum err pg_send_prepared(struct pg *pg, const char *name, struct fault *f)
     return PQsendQueryPrepared(pg->conn, name, 0, NULL, NULL, NULL, 0) == 1 ? ERR_OK : pg_fault(pg, NULL, name, f);
 }
 
+enum err pg_send_all(struct pg *pg, const char *sql, struct fault *f)
+{
+    return PQsendQuery(pg->conn, sql) == 1 ? ERR_OK : pg_fault(pg, NULL, sql, f);
+}
+
 enum err pg_take(struct pg *pg, const char *sql, PGresult **ret, struct fault *f)
 {
-    PGresult *answer = NULL;
-    PGresult *one;
+    PGresult *answer;
 
-    while ((one = PQgetResult(pg->conn)) != NULL) {
-        PQclear(answer);
-        answer = one;
-    }
+    (void)take_last(pg, 0, &answer);
     return finish(pg, answer, sql, ret, f);
+}
+
+enum err pg_take_next(struct pg *pg, const char *sql, PGresult **ret, struct fault *f)
+{
+    return finish(pg, PQgetResult(pg->conn), sql, ret, f);
+}
+
+enum err pg_query_prepared(struct pg *pg, const char *name, PGresult **ret, struct fault *f)
+{
+    TRY(pg_send_prepared(pg, name, f));
+    return pg_take(pg, name, ret, f);
 }
 
 enum err pg_prepare(struct pg *pg, const char *name, const char *sql, struct fault *f)
@@ -344,6 +366,14 @@ enum err pg_lsn_value(struct pg *pg, const char *sql, struct lsn *ret, struct fa
 int64_t pg_get_int(const PGresult *r, int row, int column)
 {
     return PQgetisnull(r, row, column) ? 0 : strtoll(PQgetvalue(r, row, column), NULL, 10);
+}
+
+char *pg_fill_in(const char *sql, const char *gap, const char *text)
+{
+    const char *at = strstr(sql, gap);
+
+    ENSURE(at != NULL && strstr(at + 1, gap) == NULL);
+    return mem_format("%.*s%s%s", (int)(at - sql), sql, text, at + strlen(gap));
 }
 
 static void quote_into(struct buf *b, const char *text, char quote)

@@ -58,8 +58,13 @@ MUST_USE enum err pg_query_within(struct pg *pg, int timeout_ms, const char *sql
 MUST_USE enum err pg_send(struct pg *pg, const char *sql, int param_count, const char *const params[], struct fault *f);
 MUST_USE enum err pg_send_prepared(struct pg *pg, const char *name, struct fault *f);
 MUST_USE enum err pg_take(struct pg *pg, const char *sql, PGresult **ret, struct fault *f);
+/* Several statements without parameters at once: each one's result is taken by itself, in their order, and after the
+ * last pg_take() says that it was. */
+MUST_USE enum err pg_send_all(struct pg *pg, const char *sql, struct fault *f);
+MUST_USE enum err pg_take_next(struct pg *pg, const char *sql, PGresult **ret, struct fault *f);
 /* One statement without parameters, planned once in this session. */
 MUST_USE enum err pg_prepare(struct pg *pg, const char *name, const char *sql, struct fault *f);
+MUST_USE enum err pg_query_prepared(struct pg *pg, const char *name, PGresult **ret, struct fault *f);
 /* The single value of the first row as text; NULL and no row give NULL. In the arena. */
 MUST_USE enum err pg_value(struct pg *pg, struct arena *a, const char *sql, int param_count, const char *const params[], const char **ret, struct fault *f);
 /* The same where a missing value is an error. */
@@ -83,6 +88,8 @@ MUST_USE enum err pg_take_lock(struct pg *pg, int64_t key, struct fault *f);
 /* Ends the backends that hold this advisory lock in this database. */
 MUST_USE enum err pg_end_lock_holders(struct pg *pg, int64_t key, struct fault *f);
 
+/* The SQL with its one `gap` filled in: for what is to stand in the text. To be freed. */
+char *pg_fill_in(const char *sql, const char *gap, const char *text);
 /* Quoted identifiers and literals, in the arena. */
 const char *pg_quote_ident(struct arena *a, const char *name);
 const char *pg_quote_qualified(struct arena *a, const char *schema, const char *name);

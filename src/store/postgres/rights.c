@@ -258,14 +258,9 @@ static const char *sums_name(bool passwords)
 
 enum err pg_rights_sums_prepare(struct pg *pg, bool passwords, struct fault *f)
 {
-    static const char sql[] = SQL_RIGHTS_SUMS;
-    static const char gap[] = "{roles}";
-    const char *at = strstr(sql, gap);
-    AUTO_CHARS *whole = NULL;
+    AUTO_CHARS *whole =
+        pg_fill_in(SQL_RIGHTS_SUMS, "{roles}", passwords ? "pg_catalog.pg_authid" : "pg_catalog.pg_roles");
 
-    ENSURE(at != NULL);
-    whole = mem_format("%.*s%s%s", (int)(at - sql), sql, passwords ? "pg_catalog.pg_authid" : "pg_catalog.pg_roles",
-                       at + sizeof gap - 1);
     return pg_prepare(pg, sums_name(passwords), whole, f);
 }
 

@@ -10,18 +10,21 @@
 #include "store/postgres/sequences.h"
 #include "store/postgres/switcher_internal.h"
 
+#define COMING "leat.coming"
 #define LEFT_OUT "leat.left_out"
 
 /* --- under the lock --- */
 
-/* In the deciding session, which sees what was committed up to its locks: what is chosen now is what was locked, and fenced. */
-static enum err check_old(struct store_switch *w, struct fault *f)
+/* What is chosen now is what was locked, and fenced. */
+static enum err check_relations(struct store_switch *w, struct fault *f)
 {
     AUTO(arena) *a = arena_new(16384);
+    AUTO_RESULT *r = NULL;
     struct fenced *now;
     size_t count;
 
-    TRY(pg_fence_list_prepared(w->deciding, w->store, a, &now, &count, f));
+    TRY(pg_take_next(w->deciding, SQL_SWITCH_RELATIONS, &r, f));
+    TRY(pg_fence_list_take(w->deciding, w->store, r, a, &now, &count, f));
     if (count != w->locked_count)
         return fault_set(f, ERR_BUSY, "tables came or went while the switch began");
     for (size_t i = 0; i < count; i++) {
@@ -45,21 +48,12 @@ static enum err bring_sequences(struct store_switch *w, struct fault *f)
         NULL, f);
 }
 
-/* In the deciding transaction: shut for everybody if it commits, and never were if it does not. The decision itself is then one row. */
-static enum err shut_fences(struct store_switch *w, struct fault *f)
-{
-    char fence[NAME_SIZE];
-    const char *params[] = {name_fence(w->store, fence)};
-
-    return pg_query(w->deciding, "SELECT leat.fence_set($1, 'ENABLE ALWAYS')", 1, params, NULL, f);
-}
-
 /* A table that is being made is seen by nobody yet, and locked by its maker: no lock of ours keeps it from coming. */
 static enum err nothing_comes(struct store_switch *w, struct fault *f)
 {
     AUTO_RESULT *r = NULL;
 
-    TRY(pg_exec(w->deciding, SQL_SWITCH_COMING, &r, f));
+    TRY(pg_take_next(w->deciding, SQL_SWITCH_COMING, &r, f));
     if (PQntuples(r) > 0)
         return fault_set(f, ERR_BUSY, "pid %s (%s) is making a table that is not there yet", PQgetvalue(r, 0, 0),
                          PQgetvalue(r, 0, 1));
@@ -68,13 +62,35 @@ static enum err nothing_comes(struct store_switch *w, struct fault *f)
 
 static enum err left_out_stands(struct store_switch *w, struct fault *f)
 {
-    AUTO(arena) *a = arena_new(4096);
-    const char *now;
+    AUTO_RESULT *r = NULL;
 
-    TRY(pg_switch_left_out_sum(w, a, &now, f));
-    if (strcmp(now, w->left_out) != 0)
+    TRY(pg_take_next(w->deciding, SQL_SWITCH_LEFT_OUT_SUM, &r, f));
+    if (strcmp(PQgetvalue(r, 0, 0), w->left_out) != 0)
         return fault_set(f, ERR_BUSY, "unlogged tables or large objects, which no stream carries, changed while the switch began");
     return ERR_OK;
+}
+
+/* In the deciding session, which sees what was committed up to its locks; fences are shut within its transaction: for
+ * everybody if it commits, and never were if it does not. The decision itself is then one row. */
+static enum err ask_old(struct store_switch *w, struct fault *f)
+{
+    AUTO(arena) *a = arena_new(1024);
+    char fence[NAME_SIZE];
+
+    return pg_send_all(w->deciding,
+                       arena_format(a,
+                                    "EXECUTE \"" PG_FENCES "\"; EXECUTE \"" COMING "\"; EXECUTE \"" LEFT_OUT
+                                    "\"; SELECT leat.fence_set(%s, 'ENABLE ALWAYS')",
+                                    pg_quote_literal(a, name_fence(w->store, fence))),
+                       f);
+}
+
+static enum err check_old(struct store_switch *w, struct fault *f)
+{
+    TRY(check_relations(w, f));
+    TRY(nothing_comes(w, f));
+    TRY(left_out_stands(w, f));
+    return pg_take(w->deciding, "leat.fence_set", NULL, f);
 }
 
 /* PostgreSQL 10 sends no TRUNCATE: the table is copied again when it is seen. */
@@ -92,14 +108,13 @@ enum err pg_switch_check(struct store_switch *w, struct fault *f)
 {
     ENSURE(w->locks && w->old_rights[0] != '\0' && w->left_out != NULL);
     TRY(pg_rights_sums_ask(w->opening, w->reads_passwords, f));
+    TRY(ask_old(w, f));
+    TRY(bring_sequences(w, f)); /* by the other sessions, while that one works */
     TRY(check_old(w, f));
-    TRY(nothing_comes(w, f));
-    TRY(left_out_stands(w, f));
     TRY(nothing_emptied(w, f));
-    TRY(shut_fences(w, f));
     TRY(pg_rights_sums_ask(w->deciding, w->reads_passwords, f));
     w->asks_rights = true;
-    return bring_sequences(w, f);
+    return ERR_OK;
 }
 
 /* --- once it has drained --- */
@@ -160,11 +175,19 @@ enum err pg_switch_left_out_sum(struct store_switch *w, struct arena *a, const c
 {
     AUTO_RESULT *r = NULL;
 
-    if (!w->left_out_ready)
-        TRY(pg_prepare(w->deciding, LEFT_OUT, SQL_SWITCH_LEFT_OUT_SUM, f));
-    w->left_out_ready = true;
-    TRY(pg_send_prepared(w->deciding, LEFT_OUT, f));
-    TRY(pg_take(w->deciding, SQL_SWITCH_LEFT_OUT_SUM, &r, f));
+    TRY(pg_switch_check_prepare(w, f));
+    TRY(pg_query_prepared(w->deciding, LEFT_OUT, &r, f));
     *ret = arena_strdup(a, PQgetvalue(r, 0, 0));
+    return ERR_OK;
+}
+
+enum err pg_switch_check_prepare(struct store_switch *w, struct fault *f)
+{
+    if (w->check_ready)
+        return ERR_OK;
+    TRY(pg_fence_list_prepare(w->deciding, w->store, f));
+    TRY(pg_prepare(w->deciding, COMING, SQL_SWITCH_COMING, f));
+    TRY(pg_prepare(w->deciding, LEFT_OUT, SQL_SWITCH_LEFT_OUT_SUM, f));
+    w->check_ready = true;
     return ERR_OK;
 }

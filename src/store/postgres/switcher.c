@@ -175,9 +175,7 @@ static enum err get_ready(struct store_switch *w, struct fault *f)
 {
     TRY(pg_exec(w->deciding, "SELECT leat.fence_set('', 'ENABLE ALWAYS'), leat.decide('', '', -1, -1)", NULL, f));
     TRY(pg_exec(w->opening, "SELECT leat.fence_set('', 'DISABLE'), leat.open_side('', '', -1, '', -1)", NULL, f));
-    if (!w->list_ready)
-        TRY(pg_fence_list_prepare(w->deciding, w->store, f));
-    w->list_ready = true;
+    TRY(pg_switch_check_prepare(w, f));
     arena_reset(w->arena);
     return pg_fence_list_prepared(w->deciding, w->store, w->arena, &w->locked, &w->locked_count, f);
 }
@@ -275,7 +273,7 @@ enum err pg_switch_lock(struct store_switch *w, int64_t deadline_ms, struct faul
 {
     int64_t until = world_mono_us() + deadline_ms * 1000;
 
-    ENSURE(w->list_ready);
+    ENSURE(w->check_ready);
     for (;;) {
         struct fault why = {0};
         int64_t left_ms = (until - world_mono_us()) / 1000;

@@ -20,8 +20,7 @@ struct store_switch {
     char new_rights[RIGHTS_SUMS];
     bool reads_passwords;
     bool sums_ready[2];  /* by reads_passwords: prepared in deciding and opening */
-    bool list_ready;     /* deciding can list fences, and knows how to decide */
-    bool left_out_ready; /* deciding can ask for this */
+    bool check_ready;    /* deciding has what it asks in the pause prepared */
     const char *left_out; /* as it was when obstacles were looked for; NULL: they were not */
     struct arena *look;   /* of it */
     bool asks_rights;    /* deciding and opening were asked for them as they are now */
@@ -31,6 +30,8 @@ struct store_switch {
 };
 
 /* --- switch_check.c --- */
+/* The statements of the check are planned while nobody waits. */
+MUST_USE enum err pg_switch_check_prepare(struct store_switch *w, struct fault *f);
 /* What no stream carries, in a few words: others whenever it changes. By deciding. */
 MUST_USE enum err pg_switch_left_out_sum(struct store_switch *w, struct arena *a, const char **ret, struct fault *f);
 /* Nothing behaved otherwise than the stream said, and rights are what they were when they were compared. */
