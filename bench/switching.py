@@ -120,10 +120,12 @@ def bench_switch(save):
             m.run("stop", "--doors", check=False)
             m.close()
     pauses = [r["pause_ms"] for r in rounds]
+    foretold = [r["pause_ms"] for r in rehearsed["runs"]] + [r["rehearsed_ms"] for r in rounds if r["rehearsed_ms"]]
     predictions = [r["pause_ms"] / r["rehearsed_ms"] for r in rounds if r["rehearsed_ms"]]
     medians = {
         "pause_ms": {"p50": statistics.median(pauses), "p99": quantile(pauses, 0.99), "max": max(pauses)},
         "transaction_ms_worst_of_a_second": {"p50": statistics.median(waits), "max": max(waits)} if waits else None,
+        "pause_over_rehearsal_medians": statistics.median(pauses) / statistics.median(foretold),
         "pause_over_its_rehearsal": {"p50": statistics.median(predictions), "min": min(predictions), "max": max(predictions)},
         "steps_ms": {name: statistics.median(r["steps"][name] for r in rounds) for name in rounds[0]["steps"]},
         "failed": sum(r["failed"] for r in rounds), "errors": len(clients.errors), "lost_or_doubled": len(wrong),
