@@ -12,7 +12,7 @@ import tempfile
 import time
 
 from door import Door
-from processes import cpu_seconds
+from processes import cpu_seconds, thread_seconds
 from rawpg import Raw
 from servers import Server, _as_user, _free_port, bin_dir, popen_mortal
 from wait import wait_for
@@ -74,6 +74,17 @@ def measure(port, pid, mode, clients):
     return {"tps": round(tps), "p50": p50, "p99": p99, "p99/p50": round(p99 / p50, 2), "cpu_us": round((cpu_seconds(pid) - before) * 1e6 / count, 1) if pid else None}
 
 
+def shared(folder, old, new):
+    """What a second thread changes: processor time of a transaction, and how the clients' work is shared between the two busiest threads."""
+    found = {}
+    for threads in (1, 2):
+        with Door(folder / f"door{threads}", old.dsn("bench"), new.dsn("bench"), limits=f"limits:\n  door_threads: {threads}\n") as door:
+            one = measure(door.port, door.process.pid, "prepared", MANY)
+            busiest = sorted(thread_seconds(door.process.pid), reverse=True)[:threads]
+            found[f"{threads} thread(s)"] = {**one, "share_of_the_busiest": round(busiest[0] / sum(busiest), 2)}
+    return found
+
+
 def idle(port, pid):
     """Bytes per idle session, and of all; as many as the machine has memory for."""
     resource.setrlimit(resource.RLIMIT_NOFILE, (IDLE + 1000, max(IDLE + 1000, resource.getrlimit(resource.RLIMIT_NOFILE)[1])))
@@ -111,6 +122,8 @@ def bench_door(save):
             cost = {name: idle(*contenders[name]) for name in ("door", "pgbouncer")}
             print(f"  idle: {cost}", flush=True)
         bouncer.close()
+        threads = shared(folder, old, new)
+        print(f"  threads: {threads}", flush=True)
     kinds = list(rounds[0])
 
     def ratio(kind, key, left, right):
@@ -118,5 +131,5 @@ def bench_door(save):
     medians = {**{f"door/pgbouncer, tps, {k}": ratio(k, "tps", "door", "pgbouncer") for k in kinds}, **{f"door/direct, tps, {k}": ratio(k, "tps", "door", "direct") for k in kinds},
                **{f"door/pgbouncer, cpu, {k}": ratio(k, "cpu_us", "door", "pgbouncer") for k in kinds},
                **{f"{c}, p99/p50, {k}": statistics.median(r[k][c]["p99/p50"] for r in rounds) for k in kinds for c in ("direct", "pgbouncer", "door")},
-               **{f"idle, {k}": v for k, v in cost.items()}}
+               **{f"idle, {k}": v for k, v in cost.items()}, **{f"prepared, {MANY}, {k}": v for k, v in threads.items()}}
     save("door", {"what": f"pgbench -S, {SECONDS} s each, one thread of the door, PgBouncer 1.18 in session mode; server, load and both proxies on one machine", "rounds": rounds, "medians": medians})

@@ -11,6 +11,11 @@ def ticks(path):
     return int(fields[11]) + int(fields[12]), int(fields[13]) + int(fields[14]), int(fields[1])
 
 
+def thread_seconds(pid):
+    """Of each of its threads."""
+    return [sum(ticks(path / "stat")[:1]) / HERTZ for path in pathlib.Path(f"/proc/{pid}/task").iterdir()]
+
+
 def cpu_seconds(pid):
     """Of a process, without those it started."""
     return ticks(pathlib.Path(f"/proc/{pid}/stat"))[0] / HERTZ

@@ -133,13 +133,17 @@ static void way_back_lines(const json_t *back, bool target_serves, struct buf *o
     const json_t *fault = json_object_get(back, "fault");
     const json_t *lag = json_object_get(back, "lag_seconds");
     json_int_t ledger = json_integer_value(json_object_get(back, "ledger"));
-    const char *name = target_serves ? "the way back" : "the way back, for then";
+    const char *following = target_serves ? "is followed" : "stands ready";
 
     if (json_is_object(fault)) {
-        buf_addf(out, "  %s has stopped: %s: %s\n    %s\n", name, text_of(fault, "code"), text_of(fault, "what"), text_of(fault, "why"));
+        buf_addf(out, "  the way back has stopped: %s: %s\n    %s\n", text_of(fault, "code"), text_of(fault, "what"),
+                 text_of(fault, "why"));
         return;
     }
-    buf_addf(out, "  %s %s", name, json_is_true(json_object_get(back, "following")) ? "is followed" : json_is_true(json_object_get(back, "running")) ? "is not followed yet" : "does not run");
+    buf_addf(out, "  the way back %s",
+             json_is_true(json_object_get(back, "following")) ? following
+             : json_is_true(json_object_get(back, "running")) ? "is not followed yet"
+                                                              : "does not run");
     if (json_is_true(json_object_get(back, "running")) && json_is_number(lag))
         buf_addf(out, ", lag %.3f s", json_number_value(lag));
     if (ledger > 0)

@@ -41,8 +41,10 @@ static void *ask_servers(void *arg)
         ask_look(c, x);
     else if (x->task == ASK_STANDS)
         x->yes = authority_stands(c->authority, x->old, x->epoch, x->attempt, x->why);
-    else
+    else {
+        authority_get_ready(c->authority);
         x->yes = ask_types(c, x);
+    }
     atomic_store(&x->state, SETTLER_DONE);
     (void)!write(c->door->kick_fd, &one, sizeof one);
     return NULL;

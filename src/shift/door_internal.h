@@ -608,6 +608,8 @@ enum settled { SETTLED_NOT, SETTLED_SOURCE, SETTLED_TARGET };
 enum settled authority_settle(struct authority *a, int64_t *ret_epoch, char why[256]);
 /* Whether that side says that it does, by reading alone. */
 bool authority_serves(struct authority *a, enum side side, int64_t *ret_epoch);
+/* Sessions on both sides are there and have been asked once: nobody is held while they are made. */
+void authority_get_ready(struct authority *a);
 /* Whether the old side's row says so, and both sides answer: what settling will need. */
 bool authority_stands(struct authority *a, enum side old, int64_t epoch, int64_t attempt, char why[256]);
 

@@ -122,6 +122,15 @@ bool authority_serves(struct authority *a, enum side side, int64_t *ret_epoch)
     return row->side == side && row->open && !pg_settle_promoted(views, side) && row->epoch >= least;
 }
 
+void authority_get_ready(struct authority *a)
+{
+    for (enum side side = SIDE_SOURCE; side <= SIDE_TARGET; side++) {
+        struct fault ignored = {0};
+
+        (void)read_side(a, side, &ignored); /* who is away is met again, and named, when it is asked for */
+    }
+}
+
 bool authority_stands(struct authority *a, enum side old, int64_t epoch, int64_t attempt, char why[256])
 {
     struct fault f = {0};

@@ -117,8 +117,11 @@ static void carry_out(struct worker *w, struct order *order)
         hold_order(w, order);
         break;
     }
-    if (order->kind != ORDER_CANCEL && order->kind != ORDER_CANCELLED && order->kind != ORDER_VERIFIERS && order->kind < ORDER_READS) /* nobody waits for these */
+    if (order->kind != ORDER_CANCEL && order->kind != ORDER_CANCELLED && order->kind != ORDER_VERIFIERS &&
+        order->kind < ORDER_READS) { /* nobody waits for these */
         atomic_fetch_add(&w->counts.orders, 1);
+        worker_kick_control(w); /* whatever it did may have been heard of before it counted as carried out */
+    }
     free(order);
 }
 

@@ -1,4 +1,5 @@
 """What a session that moves must not lose, and what a door must see: settings that functions make, boundaries within messages, large rows, types that change."""
+import contextlib
 import os
 import resource
 import signal
@@ -217,3 +218,16 @@ def test_a_new_server_that_ends_a_session_in_its_last_round_ends_no_other(pair):
         os.kill(backend, signal.SIGCONT)
     assert released["moved"] == 1 and released["failed"] == 1, released
     assert value(b, "select 1") == 1 and door.process.poll() is None
+
+
+def test_nobody_is_held_for_a_door_without_clients(pair):   # noqa: F811
+    """Nor for a thread of it that has none: what it was ordered counts as done at once, not at the control loop's next look around."""
+    _, _, door = pair(limits="limits:\n  door_threads: 4\n")
+    for clients in (0, 1):
+        with contextlib.ExitStack() as stack:
+            for _ in range(clients):
+                stack.enter_context(contextlib.closing(door.connect()))
+            for _ in range(6):
+                assert door.warm()["ok"]
+                for done in (door.hold(), door.rebuild(), door.release("source", 0)):
+                    assert done["ok"] and done["ms"] < 150, done

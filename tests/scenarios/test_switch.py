@@ -167,7 +167,7 @@ def test_status_says_who_serves_and_shows_the_way_back(server, migration):
     assert (back["running"], back["following"], back["ledger"], back["fault"], back["ddl_pending"]) == (True, True, 0, None, ""), back
     assert back["lag_seconds"] is not None and back["lag_bytes"] is not None
     text = pair.leat.run("status", output="text").out
-    assert "shop: the source serves (epoch 0)" in text and "stays (app@127.0.0.1" in text and "the way back, for then is followed" in text, text
+    assert "shop: the source serves (epoch 0)" in text and "stays (app@127.0.0.1" in text and "the way back stands ready" in text, text
     client.close()
     wait_for(lambda: pair.leat.run("cutover", "--yes", check=False).status == 0, 60, "the cutover", show=pair.leat.logs)
     wait_for(lambda: "shop: the target serves (epoch 1)\n  the way back is followed" in pair.leat.run("status", output="text").out, 30, "status to say so")
