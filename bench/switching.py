@@ -5,6 +5,7 @@ import pathlib
 import statistics
 import subprocess
 import tempfile
+import time
 
 from clients import SCHEMA, Clients
 from compare import compare
@@ -34,16 +35,23 @@ def carried(door):
     return float(next(x for x in out.splitlines() if x.startswith("tps")).split()[2])
 
 
-def longest_waits(logs):
-    """The slowest transaction of each second, in ms, of pgbench's own logs (-l)."""
+def transactions(logs):
+    """(when it ended, its ms from when it was due) of pgbench's own logs (-l)."""
+    rows = (line.split() for path in logs for line in path.read_text().splitlines())
+    return [(int(f[4]) + int(f[5]) / 1e6, int(f[2]) / 1000) for f in rows if len(f) >= 6]   # the last line may be cut off
+
+
+def longest_waits(seen):
+    """The slowest transaction of each second."""
     worst = {}
-    for path in logs:
-        for line in path.read_text().splitlines():
-            fields = line.split()
-            if len(fields) < 6:
-                continue   # cut off in the middle
-            worst[fields[4]] = max(worst.get(fields[4], 0), int(fields[2]) / 1000)
+    for ended, ms in seen:
+        worst[int(ended)] = max(worst.get(int(ended), 0), ms)
     return list(worst.values())
+
+
+def slowest_around(seen, rounds):
+    """Of each switch the slowest transaction that ended from its command's beginning to a second after its end: what clients saw of all of it."""
+    return [max((ms for ended, ms in seen if r["began"] <= ended <= r["ended"] + 1), default=0) for r in rounds]
 
 
 def steps(answer):
@@ -70,8 +78,9 @@ def switch_rounds(m, clients, rounds, sides):
         await_level(sides[n % 2])
         rehearsed = m.run("rehearse", "--yes", timeout=180).json["runs"][0] if n % REHEARSED == 0 else None
         await_level(sides[n % 2])
+        began = time.time()
         answer = m.run("cutover" if n % 2 == 0 else "rollback", "--yes", timeout=180).json
-        found.append({"pause_ms": answer["pause_ms"], "rehearsed_ms": rehearsed and rehearsed["pause_ms"], "failed": answer["failed"], "held": answer["held"], "tries": answer["tries"], "asked": answer["asked"], "last_held": answer["last_held"], "steps": steps(answer),
+        found.append({"began": began, "ended": time.time(), "pause_ms": answer["pause_ms"], "rehearsed_ms": rehearsed and rehearsed["pause_ms"], "failed": answer["failed"], "held": answer["held"], "tries": answer["tries"], "asked": answer["asked"], "last_held": answer["last_held"], "steps": steps(answer),
                       "rehearsed_steps": rehearsed and steps(rehearsed)})
         before = clients.total()
         wait_for(lambda: clients.total() > before + 50, 60, "clients to go on", show=m.logs)
@@ -115,15 +124,17 @@ def bench_switch(save):
                 raise RuntimeError([load.communicate()[1][-2000:] for load in loads])
             wait_for(lambda: not compare(old.dsn("shop"), new.dsn("shop"), sequences=None, skip=LEAT_TABLES), 60, "both sides to be equal", show=m.logs)
             wrong = clients.check(old.conn("shop")) + clients.check(new.conn("shop"))
-            waits = longest_waits(folder.glob("*.*"))
+            seen = transactions(folder.glob("*.*"))
         finally:
             m.run("stop", "--doors", check=False)
             m.close()
     pauses = [r["pause_ms"] for r in rounds]
     foretold = [r["pause_ms"] for r in rehearsed["runs"]] + [r["rehearsed_ms"] for r in rounds if r["rehearsed_ms"]]
     predictions = [r["pause_ms"] / r["rehearsed_ms"] for r in rounds if r["rehearsed_ms"]]
+    waits, around = longest_waits(seen), slowest_around(seen, rounds)
     medians = {
         "pause_ms": {"p50": statistics.median(pauses), "p99": quantile(pauses, 0.99), "max": max(pauses)},
+        "slowest_transaction_around_a_switch_ms": {"p50": statistics.median(around), "p99": quantile(around, 0.99), "max": max(around)},
         "transaction_ms_worst_of_a_second": {"p50": statistics.median(waits), "max": max(waits)} if waits else None,
         "pause_over_rehearsal_medians": statistics.median(pauses) / statistics.median(foretold),
         "pause_over_its_rehearsal": {"p50": statistics.median(predictions), "min": min(predictions), "max": max(predictions)},

@@ -7,7 +7,8 @@
 #include "cutover/deny.h"
 
 #define PROBE_US ((int64_t)15000000)
-#define WARM_MS 30000
+#define WARM_MS 15000 /* without a session coming on */
+#define WARM_MOST_US ((int64_t)300000000)
 
 static enum err check_rows(struct attempt *a, const struct switch_row *old, const struct switch_row *new,
                            struct fault *f)
@@ -123,7 +124,7 @@ static enum err warm(struct attempt *a, struct fault *f)
 {
     a->warmed = true;
     return doors_ask(a->doors, json_pack("{s:s, s:s, s:i}", "do", "warm", "side", a->new_side, "deadline_ms", WARM_MS),
-                     (int64_t)WARM_MS * 1000 + 5000000, NULL, f);
+                     WARM_MOST_US, NULL, f);
 }
 
 /* The gate took its time: doors may have handed over, sessions have come and worked, somebody began to VACUUM. */

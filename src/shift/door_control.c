@@ -144,7 +144,7 @@ static void begin_warm(struct control *c)
 {
     struct order order = {.kind = ORDER_WARM, .side = c->warm_side};
 
-    c->preparing = -1;
+    c->left = -1;
     control_order(c->door, &order);
 }
 
@@ -248,17 +248,22 @@ static void succeed(struct control *c, json_t *answer)
     c->pending = DO_NOTHING;
 }
 
-/* Sessions are made anew beforehand while that goes on; one that comes to no boundary is not waited for. */
-static bool still_prepares(struct control *c)
+/* A warm has all the time it takes, as long as it comes on: its deadline is that of the next session. */
+static void note_progress(struct control *c)
 {
-    int64_t now = world_mono_us();
-    int64_t left = DOOR_SUM(c->door, preparing);
+    int64_t left = DOOR_SUM(c->door, warming) + DOOR_SUM(c->door, preparing);
 
-    if (left != c->preparing) {
-        c->preparing = left;
-        c->prepared_us = now;
-    }
-    return left > 0 && now - c->prepared_us < PREPARE_US;
+    if (left == c->left)
+        return;
+    c->left = left;
+    c->left_us = world_mono_us();
+    c->deadline_us = c->left_us + c->patience_us;
+}
+
+/* Sessions are made anew beforehand while that goes on; one that comes to no boundary is not waited for. */
+static bool still_prepares(const struct control *c)
+{
+    return DOOR_SUM(c->door, preparing) > 0 && world_mono_us() - c->left_us < PREPARE_US;
 }
 
 static void check_warm(struct control *c, bool late)
@@ -317,10 +322,13 @@ static void check_release(struct control *c)
 
 static void check_pending(struct control *c)
 {
-    bool late = world_mono_us() > c->deadline_us;
+    bool late;
 
     if (!control_all_carried_out(c->door))
         return;
+    if (c->pending == DO_WARM && c->asks == ASK_NOTHING)
+        note_progress(c);
+    late = world_mono_us() > c->deadline_us;
     if (c->phase == PHASE_RELEASING)
         check_release(c);
     if (c->asks != ASK_NOTHING) {
@@ -352,7 +360,8 @@ static void begin(struct control *c, int peer, enum control_do what, const json_
     c->request++;
     c->asks = ASK_NOTHING;
     c->asked_us = world_mono_us();
-    c->deadline_us = c->asked_us + number(request, "deadline_ms", DEADLINE_MS) * 1000;
+    c->patience_us = number(request, "deadline_ms", DEADLINE_MS) * 1000;
+    c->deadline_us = c->asked_us + c->patience_us;
 }
 
 static bool read_side(const json_t *request, enum side *ret)

@@ -58,7 +58,8 @@ struct control {
     int64_t settle_us;      /* when to try next */
     int64_t look_us;        /* when to look next whether its side still serves */
     int64_t status_us;
-    int64_t preparing, prepared_us; /* while a warm is under way: how many, and when that changed last */
+    int64_t patience_us;   /* of the request */
+    int64_t left, left_us; /* while a warm is under way: what it still has to do, and since when that has not changed */
     int64_t before_moved, before_lost; /* the counts, before this release */
     int64_t before_asked;              /* and before this hold */
     enum side settled_to;

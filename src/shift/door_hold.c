@@ -8,7 +8,9 @@
 
 #include "base/world.h"
 
-#define WARM_AT_ONCE 16 /* connections a worker makes at one time */
+#define AT_ONCE_OF 256   /* sessions: of so many one is in hand at one time, beforehand; */
+#define SLOW_US 100000   /* and one more where none of those came to an end for so long */
+#define HURRY_AT_ONCE 16 /* connections a worker makes at one time while clients wait */
 #define MOST_PAUSES (1 << 20)
 
 /* --- being held --- */
@@ -196,24 +198,93 @@ bool hold_cancel(struct session *s)
     return true;
 }
 
-/* --- warm --- */
+/* --- warm ---
+ *
+ * A server takes ten to twenty milliseconds of a processor for a session: a connection, what it is, what it is made.
+ * Beforehand that is spread out, one after the other, for the sake of those who work meanwhile (ADR 18). */
 
-static void warm_some(struct worker *w)
+static bool has_room(const struct worker *w, int hurried)
 {
-    if (w->opening)
+    int64_t most = 1 + atomic_load(&w->counts.live) / AT_ONCE_OF;
+
+    if (w->hurry)
+        return hurried < HURRY_AT_ONCE;
+    return w->connecting + w->in_hand < most || w->now_us - w->in_hand_us > SLOW_US;
+}
+
+/* What a warm waits for: not those who came after it had begun, or it would have no end where clients come and go. */
+static void count_warming(const struct session *s, int by)
+{
+    if (!s->came_late)
+        atomic_fetch_add(&s->worker->counts.warming, by);
+}
+
+void hold_count_preparing(struct session *s, int by)
+{
+    if (!s->came_late && atomic_fetch_add(&s->worker->counts.preparing, by) + by == 0)
+        worker_kick_control(s->worker);
+}
+
+/* The next warm is theirs, too. */
+static void count_late(struct session *s)
+{
+    if (!s->came_late)
         return;
-    w->opening = true;
-    while (w->warming && w->connecting < WARM_AT_ONCE && w->warm_next != NULL) {
+    s->came_late = false;
+    count_warming(s, s->warm == WARM_WANTED || s->warm == WARM_OPENING);
+    hold_count_preparing(s, s->preparing);
+}
+
+bool hold_take_in_hand(struct session *s)
+{
+    struct worker *w = s->worker;
+
+    if (s->in_hand)
+        return true;
+    if (!w->hurry && (s->warm == WARM_WANTED || s->warm == WARM_OPENING))
+        return false;
+    if (!has_room(w, 0)) {
+        w->warm_next = w->sessions; /* it was passed over */
+        return false;
+    }
+    s->in_hand = true;
+    w->in_hand++;
+    w->in_hand_us = w->now_us;
+    return true;
+}
+
+void hold_out_of_hand(struct session *s)
+{
+    struct worker *w = s->worker;
+
+    s->in_hand = false;
+    w->in_hand--;
+    w->in_hand_us = w->now_us;
+    w->prepare_due = true;
+}
+
+static void open_warm(struct session *s)
+{
+    struct worker *w = s->worker;
+
+    s->warm = WARM_OPENING;
+    w->connecting++;
+    w->in_hand_us = w->now_us;
+    backend_open_warm(s, w->warm_side);
+}
+
+void hold_prepare_some(struct worker *w)
+{
+    w->prepare_due = false;
+    while ((w->warming || w->holding) && w->warm_next != NULL && has_room(w, w->connecting)) {
         struct session *s = w->warm_next;
 
         w->warm_next = s->next;
-        if (s->warm != WARM_WANTED)
-            continue;
-        s->warm = WARM_OPENING;
-        w->connecting++;
-        backend_open_warm(s, w->warm_side);
+        if (s->warm == WARM_WANTED)
+            open_warm(s);
+        else
+            move_survey(s);
     }
-    w->opening = false;
 }
 
 static void want_warm(struct session *s)
@@ -223,8 +294,9 @@ static void want_warm(struct session *s)
     if (s->warm != WARM_NONE || (s->stage != SESSION_LIVE && s->stage != SESSION_CONNECTING))
         return;
     s->warm = WARM_WANTED;
-    atomic_fetch_add(&w->counts.warming, 1);
+    count_warming(s, 1);
     w->warm_next = w->sessions;
+    w->prepare_due = true;
 }
 
 /* A client that a release cannot keep. */
@@ -240,14 +312,16 @@ void hold_backend(struct backend *b)
     struct worker *w = s->worker;
 
     if (s->warm == WARM_OPENING)
-        atomic_fetch_sub(&w->counts.warming, 1);
+        count_warming(s, -1);
     if (b->stage == BACKEND_READY) {
         s->warm = WARM_READY;
         atomic_fetch_add(&w->counts.warm, 1);
         if (s->rebuild_wanted)
             move_rebuild(s);
-        else
+        else if (s->state != NULL)
             move_prepare(s);
+        else
+            move_survey(s);
     } else {
         const char *why = b->error.len > PGWIRE_HEADER ? pgwire_error_field(b->error.data + PGWIRE_HEADER, b->error.len - PGWIRE_HEADER, 'M') : NULL;
 
@@ -265,7 +339,7 @@ void hold_backend(struct backend *b)
         else if (s->move == MOVE_COLLECTING)
             lose(s, "the new server ended this session before it had moved");
     }
-    warm_some(w);
+    w->prepare_due = true;
     worker_kick_control(w);
 }
 
@@ -277,7 +351,7 @@ void hold_cool(struct session *s)
 
     s->warm = WARM_NONE;
     if (was == WARM_WANTED || was == WARM_OPENING)
-        atomic_fetch_sub(&c->warming, 1);
+        count_warming(s, -1);
     else if (was == WARM_READY)
         atomic_fetch_sub(&c->warm, 1);
     else if (was == WARM_FAILED)
@@ -307,6 +381,7 @@ static void hold(struct worker *w, bool unmovable_end)
     struct session *next;
 
     w->holding = true;
+    w->hurry = true;
     w->hold_us = world_mono_us();
     keep_last(w, LAST_HELD, NULL);
     keep_last(w, LAST_REBUILT, NULL);
@@ -337,10 +412,11 @@ static void rebuild_one(struct session *s)
     want_warm(s);
 }
 
-static void rebuild(struct worker *w)
+static void rebuild(struct worker *w, enum side side)
 {
     struct session *next;
 
+    w->warm_side = side;
     w->rebuild_us = world_mono_us();
     for (struct session *s = w->sessions; s != NULL; s = s->next) { /* all are counted: the last one is known as such */
         if (s->move != MOVE_HELD && s->move != MOVE_FAILED)
@@ -355,7 +431,6 @@ static void rebuild(struct worker *w)
         if (s->move == MOVE_REBUILDING)
             rebuild_one(s);
     }
-    warm_some(w);
 }
 
 static void release_here(struct session *s)
@@ -397,6 +472,7 @@ static void release(struct worker *w, enum side side)
 
     w->holding = false;
     w->warming = false;
+    w->hurry = false;
     for (struct session *s = w->sessions; s != NULL; s = next) {
         next = s->next;
         if (s->server == NULL || session_side(s) == side)
@@ -413,6 +489,7 @@ static void warm(struct worker *w, enum side side)
     struct session *next;
 
     w->warming = true;
+    w->hurry = false;
     w->warm_side = side;
     backend_end_retired(w, INT32_MAX); /* their places are wanted */
     for (struct session *s = w->sessions; s != NULL; s = next) {
@@ -421,13 +498,14 @@ static void warm(struct worker *w, enum side side)
             continue;
         if (s->reads != NULL)
             reads_stop(s);
+        count_late(s);
         if (s->warm == WARM_FAILED && s->move == MOVE_NONE)
             hold_cool(s); /* what was in its way may have been mended */
         want_warm(s);
         move_want_survey(s);
-        move_survey(s);
     }
-    warm_some(w);
+    w->warm_next = w->sessions;
+    w->prepare_due = true;
 }
 
 /* Those that worked since are asked again, while it is not known yet whether they are to be held. */
@@ -435,6 +513,7 @@ static void survey(struct worker *w)
 {
     struct session *next;
 
+    w->hurry = true;
     for (struct session *s = w->sessions; w->warming && s != NULL; s = next) {
         next = s->next;
         if (s->server == NULL || session_side(s) == w->warm_side || s->reads != NULL)
@@ -451,10 +530,10 @@ void hold_live(struct session *s)
     hold_look(s);
     if (!w->warming || s->stage != SESSION_LIVE || session_side(s) == w->warm_side)
         return;
+    s->came_late = s->came_late || (s->warm == WARM_NONE && !s->preparing);
     want_warm(s);
     move_want_survey(s);
     move_survey(s);
-    warm_some(w);
 }
 
 /* --- who, and why --- */
@@ -564,7 +643,7 @@ void hold_order(struct worker *w, const struct order *order)
         survey(w);
         break;
     case ORDER_REBUILD:
-        rebuild(w);
+        rebuild(w, order->side);
         break;
     case ORDER_RELEASE:
         release(w, order->side);

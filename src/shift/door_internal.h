@@ -204,6 +204,8 @@ struct session {
     bool other_used;       /* `other` is not as it was when it was opened */
     bool survey_wanted;    /* at its next boundary: inspected, and made anew beforehand */
     bool preparing;        /* counted: that is wanted, or under way */
+    bool in_hand;          /* counted: under way */
+    bool came_late;        /* while others were made ready: nobody waits until it is, too */
     bool unchanged;        /* nothing was passed on from its client since it was asked what it is, and it could move */
     bool inspect_kept;     /* its server has the question prepared */
     const struct custom_names *inspect_names; /* it was asked last for these, */
@@ -310,9 +312,12 @@ struct worker {
     bool warming;           /* to `warm_side`, new ones too */
     bool draining;
     enum side warm_side;
-    struct session *warm_next; /* from here on they may want one */
+    struct session *warm_next; /* from here on they may want a connection there, or to be asked */
     int connecting;         /* warm ones under way */
-    bool opening;           /* they are being begun: one that fails at once begins no other */
+    int in_hand;            /* asked and made anew beforehand, under way */
+    int64_t in_hand_us;     /* since one of these came or went */
+    bool hurry;             /* clients wait, or are about to: all at once */
+    bool prepare_due;       /* there may be room for the next */
     pthread_mutex_t pause_lock;
     int64_t now_us;
     int64_t tick_us;        /* of the last look at the clocks */
@@ -475,6 +480,12 @@ bool hold_cancel(struct session *s);
 void hold_new(struct session *s);
 /* It lives now: held, or warmed, if the others are. */
 void hold_live(struct session *s);
+/* A session is asked and made anew beforehand: counted, and out of it again. False: it has to wait for others. */
+bool hold_take_in_hand(struct session *s);
+void hold_out_of_hand(struct session *s);
+void hold_count_preparing(struct session *s, int by);
+/* The next ones, where there is room. */
+void hold_prepare_some(struct worker *w);
 void hold_backend(struct backend *b); /* of the other side: ready, or lost */
 /* The door may say something on its server's connection: it stands at a boundary, of messages too, and nothing of the
  * door's is under way there. */

@@ -222,11 +222,12 @@ void move_forget(struct session *s)
 static void move_prepared(struct session *s)
 {
     s->survey_wanted = false;
+    if (s->in_hand)
+        hold_out_of_hand(s);
     if (!s->preparing)
         return;
     s->preparing = false;
-    if (atomic_fetch_sub(&s->worker->counts.preparing, 1) == 1)
-        worker_kick_control(s->worker);
+    hold_count_preparing(s, -1);
 }
 
 void move_want_survey(struct session *s)
@@ -235,12 +236,13 @@ void move_want_survey(struct session *s)
         return;
     s->preparing = true;
     s->survey_wanted = true;
-    atomic_fetch_add(&s->worker->counts.preparing, 1);
+    hold_count_preparing(s, 1);
 }
 
+/* After its other connection is there, or could not be had: what it is found to be is made there at once. */
 void move_survey(struct session *s)
 {
-    if (!s->survey_wanted || s->move != MOVE_NONE || s->unnamed_away || !hold_may_talk(s))
+    if (!s->survey_wanted || s->move != MOVE_NONE || s->unnamed_away || !hold_may_talk(s) || !hold_take_in_hand(s))
         return;
     s->survey_wanted = false;
     move_inspect(s);
@@ -381,9 +383,11 @@ static bool other_is_free(const struct session *s)
 
 void move_prepare(struct session *s)
 {
-    if (s->move != MOVE_NONE || s->state == NULL || !other_is_free(s))
+    bool comes = s->warm == WARM_WANTED || s->warm == WARM_OPENING || s->other != NULL;
+
+    if (s->move != MOVE_NONE || s->state == NULL || (comes && !other_is_free(s)))
         return;
-    if (make_anew(s) != NULL) {
+    if (!comes || make_anew(s) != NULL) {
         move_forget(s);
         move_prepared(s);
     }

@@ -234,6 +234,7 @@ static void look_at_clocks(struct worker *w)
     listen_again(w, !w->draining);
     cancel_sweep(w);
     alive_look(w);
+    w->prepare_due = true; /* one that is slow makes room */
     if (!w->holding)
         backend_end_retired(w, RETIRED_AT_ONCE);
     for (struct session *s = w->sessions; s != NULL; s = next) {
@@ -277,6 +278,8 @@ static void turn(struct worker *w)
     if (w->waiting != NULL)
         reads_expire(w);
     look_at_clocks(w);
+    if (w->prepare_due)
+        hold_prepare_some(w);
     if (w->gone != NULL || w->lost != NULL)
         free_what_ended(w);
 }

@@ -4,6 +4,7 @@ import os
 import resource
 import signal
 import struct
+import threading
 
 import pytest
 
@@ -231,3 +232,37 @@ def test_nobody_is_held_for_a_door_without_clients(pair):   # noqa: F811
                 assert door.warm()["ok"]
                 for done in (door.hold(), door.rebuild(), door.release("source", 0)):
                     assert done["ok"] and done["ms"] < 150, done
+
+
+def test_a_warm_has_an_end_where_clients_come_and_go(pair):   # noqa: F811
+    """Those that came after it had begun are made ready as they come; and whoever is not, when all are held, is rebuilt all the same."""
+    _, _, door = pair()
+    stopping = threading.Event()
+
+    def come_and_go():
+        while not stopping.is_set():
+            with contextlib.closing(door.connect()) as c:
+                value(c, "set work_mem = '7MB'")
+                value(c, "select pg_sleep(0.01)")
+    threads = [threading.Thread(target=come_and_go) for _ in range(4)]
+    stay = [door.connect() for _ in range(10)]
+    for t in threads:
+        t.start()
+    try:
+        for n in range(3):
+            said = door.warm(side="target" if n % 2 == 0 else "source")
+            assert said["ok"] and said["ms"] < 5000, said
+            assert move(door, epoch=n)["moved"] >= 10
+        for n in range(3, 5):   # without a warm before it: a door that was started between
+            hold, rebuild = door.hold(epoch=n), door.rebuild()
+            assert hold["ok"] and rebuild["ok"], (hold, rebuild)
+            to = "target" if n % 2 == 0 else "source"
+            switch(door.sides, to, n + 1)
+            assert door.release(to, n + 1)["ok"]
+        assert [value(c, "select current_database()") for c in stay] == ["shop_new"] * 10
+    finally:
+        stopping.set()
+        for t in threads:
+            t.join()
+        for c in stay:
+            c.close()
