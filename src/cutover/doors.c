@@ -163,6 +163,20 @@ static enum err read_line(struct door *door, int64_t deadline_us, json_t **ret, 
     }
 }
 
+bool doors_answered(const struct doors *d, int64_t timeout_us)
+{
+    int64_t until = world_mono_us() + timeout_us;
+
+    for (size_t i = 0; i < d->count; i++) {
+        struct pollfd p = {.fd = d->list[i].fd, .events = POLLIN};
+        int64_t left = until - world_mono_us();
+
+        if (p.fd >= 0 && poll(&p, 1, left > 0 ? (int)(left / 1000) : 0) == 0)
+            return false;
+    }
+    return true;
+}
+
 static enum err say_why(const struct door *door, const json_t *answer, struct fault *f)
 {
     const json_t *why = json_object_get(answer, "why");

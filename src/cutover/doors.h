@@ -17,6 +17,8 @@ size_t doors_count(const struct doors *d);
 
 /* The request to each of them, without waiting. Takes o. */
 MUST_USE enum err doors_send(struct doors *d, json_t *o, struct fault *f);
+/* Whether each has answered, or is gone, within that time: what doors_receive() then takes without waiting. */
+bool doors_answered(const struct doors *d, int64_t timeout_us);
 /* Each one's answer, as a list of objects; ERR_SWITCH_HELD_UP when one did not answer in time, or answered that it could not: *f says why. */
 MUST_USE enum err doors_receive(struct doors *d, int64_t timeout_us, json_t **ret, struct fault *f);
 /* Both. */

@@ -8,7 +8,8 @@
 
 #define PROBE_US ((int64_t)15000000)
 #define WARM_MS 15000 /* without a session coming on */
-#define WARM_MOST_US ((int64_t)300000000)
+#define WARM_MOST_US ((int64_t)600000000)
+#define TOLD_US ((int64_t)2000000)
 
 static enum err check_rows(struct attempt *a, const struct switch_row *old, const struct switch_row *new,
                            struct fault *f)
@@ -120,11 +121,35 @@ static enum err check_doors(struct attempt *a, struct fault *f)
     return ERR_OK;
 }
 
+/* A door answers a request that takes long when it is done: how far it is, it says on another connection. */
+static void say_how_far(const struct attempt *a, int64_t began_us)
+{
+    AUTO(doors) *others = NULL;
+    struct fault ignored = {0};
+    json_t *answers = NULL;
+    double s = (double)(world_mono_us() - began_us) / 1e6;
+
+    if (doors_open(a->job->state_dir, a->base, &others, &ignored) == ERR_OK &&
+        doors_ask(others, json_pack("{s:s, s:b}", "do", "status", "named", 0), TOLD_US, &answers, &ignored) == ERR_OK) {
+        int64_t warm = doors_sum(answers, "warm");
+        int64_t all = doors_sum(answers, "active");
+
+        if (warm > 0 && warm < all)
+            attempt_say(a->job, "doors have %" PRId64 " of %" PRId64 " sessions' connections to the %s, %.0f a second; %.0f s to go",
+                        warm, all, a->new_side, (double)warm / s, (double)(all - warm) * s / (double)warm);
+    }
+    json_decref(answers);
+}
+
 static enum err warm(struct attempt *a, struct fault *f)
 {
+    int64_t began = world_mono_us();
+
     a->warmed = true;
-    return doors_ask(a->doors, json_pack("{s:s, s:s, s:i}", "do", "warm", "side", a->new_side, "deadline_ms", WARM_MS),
-                     WARM_MOST_US, NULL, f);
+    TRY(doors_send(a->doors, json_pack("{s:s, s:s, s:i}", "do", "warm", "side", a->new_side, "deadline_ms", WARM_MS), f));
+    while (!doors_answered(a->doors, TOLD_US) && world_mono_us() - began < WARM_MOST_US && !attempt_stopped(a))
+        say_how_far(a, began);
+    return doors_receive(a->doors, attempt_stopped(a) ? 0 : TOLD_US, NULL, f);
 }
 
 /* The gate took its time: doors may have handed over, sessions have come and worked, somebody began to VACUUM. */

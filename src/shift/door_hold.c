@@ -10,6 +10,7 @@
 
 #define AT_ONCE_OF 256   /* sessions: of so many one is in hand at one time, beforehand; */
 #define SLOW_US 100000   /* and one more where none of those came to an end for so long */
+#define ROUND_US 10000      /* at least, from one round through all sessions to the next */
 #define HURRY_AT_ONCE 16 /* connections a worker makes at one time while clients wait */
 #define MOST_PAUSES (1 << 20)
 
@@ -244,7 +245,7 @@ bool hold_take_in_hand(struct session *s)
     if (!w->hurry && (s->warm == WARM_WANTED || s->warm == WARM_OPENING))
         return false;
     if (!has_room(w, 0)) {
-        w->warm_next = w->sessions; /* it was passed over */
+        w->passed_over = true;
         return false;
     }
     s->in_hand = true;
@@ -276,6 +277,11 @@ static void open_warm(struct session *s)
 void hold_prepare_some(struct worker *w)
 {
     w->prepare_due = false;
+    if (w->warm_next == NULL && w->passed_over && w->now_us - w->round_us > ROUND_US) {
+        w->warm_next = w->sessions;
+        w->passed_over = false;
+        w->round_us = w->now_us;
+    }
     while ((w->warming || w->holding) && w->warm_next != NULL && has_room(w, w->connecting)) {
         struct session *s = w->warm_next;
 

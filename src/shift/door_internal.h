@@ -318,6 +318,8 @@ struct worker {
     int64_t in_hand_us;     /* since one of these came or went */
     bool hurry;             /* clients wait, or are about to: all at once */
     bool prepare_due;       /* there may be room for the next */
+    bool passed_over;       /* one that wanted to be asked: they are gone through once more, */
+    int64_t round_us;       /* not too soon after the last time */
     pthread_mutex_t pause_lock;
     int64_t now_us;
     int64_t tick_us;        /* of the last look at the clocks */
