@@ -50,6 +50,8 @@ static const struct examine_check checks[] = {
     {"create-right", NEED_TARGET, 0, 0, examine_create_target, NULL, NULL},
     {"replica-role", NEED_TARGET, 0, 0, examine_replica_role, NULL, NULL},
     {"roles", NEED_BOTH, 0, 0, examine_roles, NULL, NULL},
+    {"door-role", NEED_SOURCE, 0, 0, examine_door_role, NULL, NULL},
+    {"door-role", NEED_TARGET, 0, 0, examine_door_role, NULL, NULL},
     {"way-back", NEED_BOTH, 0, 0, examine_way_back, NULL, NULL},
     /* the chosen tables */
     {"chosen", NEED_SOURCE | NEED_CATALOG, 0, 0, examine_chosen, NULL, NULL},

@@ -1,0 +1,189 @@
+"""Doors with a database role of their own, which may log in and nothing else: what it is granted, what it does by itself, what it may not."""
+import os
+import signal
+
+import psycopg2
+import psycopg2.errors
+import pytest
+
+from clients import SCHEMA, Clients
+from test_deny import done, lets_in
+from test_rights import prepare
+from test_switch import Pair
+from test_switch_rights import halted
+from wait import wait_for
+
+GATES = "gates:\n  rehearsals: 0\n  pause: 5s\n"
+CALLS = {"server", "abort_attempt", "open_side", "annul_attempt", "take_over", "leave"}
+MAY_CALL = "select p.proname from pg_proc p where p.pronamespace = 'leat'::regnamespace and has_function_privilege('gate', p.oid, 'EXECUTE')"
+MAY_READ = """select c.relname, v from pg_class c, unnest(array['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'REFERENCES', 'TRIGGER']) v
+    where c.relnamespace in ('leat'::regnamespace, 'public'::regnamespace) and c.relkind in ('r', 'p') and has_table_privilege('gate', c.oid, v)"""
+DOORS = "select distinct usename from pg_stat_activity where application_name like 'leat: door%'"
+
+
+def doors_own(text, old, new):
+    """The doors' way to each side, as gate."""
+    mine = "".join(f"    door_{side}: {s.dsn('shop', user='gate', password=False).replace('gate@', 'gate:${GATE_PASSWORD}@')}\n" for side, s in (("source", old), ("target", new)))
+    return text.replace("    target:", mine + "    target:", 1)
+
+
+class GatePair(Pair):
+    """Passwords count: of app, who comes through the door, and of gate, who is the door's."""
+
+    def __init__(self, server, migration, source, target, users, extra=GATES, new_role="login"):
+        self.users = users
+        if source < 11:
+            self.schema = SCHEMA.split("create table part ", maxsplit=1)[0] + "create table part (client int, n bigint, primary key (client, n));"
+        os.environ["GATE_PASSWORD"] = "of the @door"
+        super().__init__(server, migration, source, target, extra=extra, doors=1)
+        for s, role in ((self.old, "login"), (self.new, new_role)):
+            if role:
+                s.sql(f"set password_encryption = 'scram-sha-256'; create role gate {role} password 'of the @door'")
+            s.set_hba(["host all app,gate 127.0.0.1/32 scram-sha-256"])
+            if users == "authid" and role:
+                s.sql("grant select on pg_authid to gate", db="shop")
+        self.old.sql("set password_encryption = 'scram-sha-256'; alter role app password 'app-secret'")
+        if users == "file":
+            verifier = self.old.one("select rolpassword from pg_authid where rolname = 'app'")
+            (self.leat.folder / "users.txt").write_text(f'"app" "{verifier}"\n')
+
+    def config(self, extra):
+        text = super().config(extra).replace("    door_trust: [127.0.0.1/32]\n", "    door_users: ./users.txt\n" if self.users == "file" else "")
+        return doors_own(text, self.old, self.new)
+
+    def door_dsns(self):
+        return [f"postgresql://app:app-secret@127.0.0.1:{port}/shop" for port in self.doors]
+
+
+def leave_the_door_alone(pair, process):
+    """Nobody is left who could settle what the switch decided, but the door."""
+    pair.leat.kill9("pilot")
+    for pid in pair.leat.pids("engine"):
+        os.kill(pid, signal.SIGKILL)
+    process.kill()
+    process.communicate()
+
+
+def opens_by_itself(pair, command, serves):
+    process = halted_at_open(pair, command)
+    leave_the_door_alone(pair, process)
+    wait_for(lambda: pair.serving() == [serves], 60, f"the door to open the {serves}", show=pair.story)
+    assert {s.sql(DOORS)[0][0] for s in (pair.old, pair.new)} == {"gate"}
+
+
+def halted_at_open(pair, command):
+    return halted(pair, "open", command)
+
+
+def refused(server, statement, words):
+    with pytest.raises(psycopg2.Error) as e:
+        server.sql(statement, db="shop", user="gate")
+    assert words in str(e.value), e.value
+
+
+@pytest.mark.limit(300)
+@pytest.mark.parametrize("source,target,users", [(10, 18, "file"), (15, 15, "authid")])
+def test_there_and_back(server, migration, source, target, users):
+    pair = GatePair(server, migration, source, target, users)
+    pair.start()
+    assert [s.sql(MAY_READ, db="shop") for s in (pair.old, pair.new)] == [[("authority", "SELECT")]] * 2   # before any switch is prepared
+    with Clients(pair.door_dsns(), count=2, pause=0.01) as clients:
+        wait_for(lambda: clients.total() > 20, 30, "clients through the door", show=pair.story)
+        assert pair.leat.run("rehearse", "--yes").json["runs"][0]["ok"]
+        for s in (pair.old, pair.new):
+            assert s.sql(DOORS) == [("gate",)]
+            assert {name for name, in s.sql(MAY_CALL, db="shop")} == CALLS
+            assert s.sql(MAY_READ, db="shop") == [("authority", "SELECT")]
+            refused(s, "select leat.decide('test', 'shop', 0, 1)", "permission denied for function decide")
+            refused(s, "select leat.fence_set('leat_fence', 'DISABLE')", "permission denied for function fence_set")
+            refused(s, "update leat.authority set epoch = 7", "permission denied")
+            refused(s, "select * from account", "permission denied")
+            refused(s, "select * from leat.lease", "permission denied")
+        pair.new.sql("grant insert on account to gate", db="shop")
+        refused(pair.new, "insert into account values (1000, 0)", "takes no writes on this side")
+        pair.new.sql("revoke insert on account from gate", db="shop")
+        pair.ready()
+        opens_by_itself(pair, "cutover", "target")
+        before = clients.total()
+        wait_for(lambda: clients.total() > before + 50, 60, "clients on the target", show=pair.story)
+        pair.leat.run("start", "--yes")
+        wait_for(pair.followed, 60, "both streams to be followed", show=pair.leat.logs)
+        r = done(pair.leat, "rollback")
+        assert r["authority"] == "source" and r["failed"] == 0 and r["deny"]["notes"] == [] and r["deny"]["left"] == [], r
+        assert set(r["deny"]["may_connect"]) == {"postgres"} and not lets_in(pair.new, "app") and lets_in(pair.new, "gate"), r
+        pair.ready()
+        r = done(pair.leat, "cutover")
+        assert r["authority"] == "target" and r["failed"] == 0 and not lets_in(pair.old, "app") and lets_in(pair.old, "gate"), r
+        before = clients.total()
+        wait_for(lambda: clients.total() > before + 50, 60, "clients on the target again", show=pair.story)
+    assert clients.errors == [] and clients.refused == 0
+    with pair.new.conn("shop") as conn:
+        assert clients.check(conn) == []
+
+
+def test_leat_is_no_superuser(server, migration):
+    """What the door calls runs as a role that owns no table, only by being a member of its owner."""
+    old, new = server(15, "old"), server(17, "new")
+    prepare(old, new)
+    for s in (old, new):
+        s.sql("grant set on parameter session_replication_role to leat; alter role app login; grant all on database shop to app; create role gate login")
+
+    class Plain(Pair):
+        def __init__(self):   # pylint: disable=super-init-not-called
+            self.old, self.new, self.doors = old, new, [__import__("servers")._free_port()]
+            text = self.config(GATES)
+            os.environ["GATE_PASSWORD"] = "none"
+            self.leat = migration(config=doors_own(text, old, new))
+
+        def serving(self):
+            found = []
+            for name in ("source", "target"):
+                try:
+                    self.side(name).sql("update t set x = x where id = 1", db="shop")
+                    found.append(name)
+                except psycopg2.errors.SerializationFailure:
+                    pass
+            return found
+    pair = Plain()
+    refusal = doors_users(pair)
+    assert refusal.count("GRANT SELECT ON pg_catalog.pg_authid TO gate -- in database shop") == 2
+    (pair.leat.folder / "users.txt").write_text('"app" ""\n')
+    pair.leat.write((pair.leat.folder / "leat.yaml").read_text().replace("    door_trust", "    door_users: ./users.txt\n    door_trust"))
+    pair.start()
+    pair.leat.run("rehearse", "--yes")
+    pair.ready()
+    with psycopg2.connect(pair.door_dsns()[0]) as c, c.cursor() as cursor:
+        cursor.execute("select 1")
+        c.commit()
+        opens_by_itself(pair, "cutover", "target")
+        cursor.execute("update t set x = 'moved' where id = 2 returning inet_server_port()")
+        assert cursor.fetchone()[0] == new.port
+    assert {name for name, in new.sql(MAY_CALL, db="shop")} == CALLS
+
+
+def doors_users(pair):
+    """What doctor says of the doors' role, while there is no file of users."""
+    answer = pair.leat.run("doctor", check=False)
+    return " ".join(f["fix"] for f in answer.json["findings"] if f["id"] == "door-role")
+
+
+def test_what_is_missing_is_named(server, migration):
+    pair = GatePair(server, migration, 15, 15, "authid", new_role="nologin")
+    lost = "revoke select on pg_authid from gate; revoke connect on database shop from public, gate"
+    pair.new.sql(lost, db="shop")
+    pair.old.sql("revoke connect on database shop from public; grant connect on database shop to gate, app")
+    found = pair.leat.run("doctor", check=False).json["findings"]
+    fixes = {f["fix"] for f in found if f["id"] == "door-role" and f["severity"] != "ok"}
+    wanted = {"ALTER ROLE gate LOGIN", "GRANT CONNECT ON DATABASE shop TO gate", "GRANT SELECT ON pg_catalog.pg_authid TO gate -- in database shop"}
+    assert fixes == wanted, found
+    pair.start()
+    pair.new.sql(lost, db="shop")   # privileges of the source are built on the target
+    said = pair.leat.run("rehearse", "--yes", check=3, output="text")
+    assert all(fix in said.out + said.err for fix in wanted), said.out + said.err
+    for fix in wanted:
+        pair.new.sql(fix, db="shop")
+    pair.leat.run("rehearse", "--yes")
+    pair.new.sql("drop owned by gate", db="shop")   # what leat gave, it gives again
+    pair.leat.run("rehearse", "--yes", check=3)
+    pair.new.sql("grant connect on database shop to gate; grant select on pg_authid to gate", db="shop")
+    pair.leat.run("rehearse", "--yes")
