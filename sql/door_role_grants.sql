@@ -1,4 +1,4 @@
--- $1 the doors' role, $2 whether they may have reads answered here: the statements that give it what it lacks of what a door needs in schema leat, as far
+-- $1 the doors' role, $2 whether reads may be answered here (how far it is, it is asked then): the statements that give it what it lacks of what a door needs in schema leat, as far
 -- as that is there yet. Of the functions only those that settle who serves, which take nothing from a side that serves by itself: not gate, decide,
 -- force_open. One that does not run with its owner's rights (made by an older leat) would be of no use to it.
 WITH r AS (

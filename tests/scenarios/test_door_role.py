@@ -7,6 +7,7 @@ import psycopg2.errors
 import pytest
 
 from clients import SCHEMA, Clients
+from door import Door, make_authority
 from test_deny import done, lets_in
 from test_rights import prepare
 from test_switch import Pair
@@ -86,14 +87,16 @@ def refused(server, statement, words):
 def test_there_and_back(server, migration, source, target, users):
     pair = GatePair(server, migration, source, target, users)
     pair.start()
-    assert [s.sql(MAY_READ, db="shop") for s in (pair.old, pair.new)] == [[("authority", "SELECT")]] * 2   # before any switch is prepared
+    readable = {pair.old: ["authority"], pair.new: ["authority", "copy", "progress"]}   # how far a side is, for reads first
+    may_read = {s: [(table, "SELECT") for table in tables] for s, tables in readable.items()}
+    assert {s: sorted(s.sql(MAY_READ, db="shop")) for s in readable} == may_read   # before any switch is prepared
     with Clients(pair.door_dsns(), count=2, pause=0.01) as clients:
         wait_for(lambda: clients.total() > 20, 30, "clients through the door", show=pair.story)
         assert pair.leat.run("rehearse", "--yes").json["runs"][0]["ok"]
         for s in (pair.old, pair.new):
             assert s.sql(DOORS) == [("gate",)]
             assert {name for name, in s.sql(MAY_CALL, db="shop")} == CALLS
-            assert s.sql(MAY_READ, db="shop") == [("authority", "SELECT")]
+            assert sorted(s.sql(MAY_READ, db="shop")) == may_read[s]
             refused(s, "select leat.decide('test', 'shop', 0, 1)", "permission denied for function decide")
             refused(s, "select leat.fence_set('leat_fence', 'DISABLE')", "permission denied for function fence_set")
             refused(s, "update leat.authority set epoch = 7", "permission denied")
@@ -119,6 +122,39 @@ def test_there_and_back(server, migration, source, target, users):
     assert clients.errors == [] and clients.refused == 0
     with pair.new.conn("shop") as conn:
         assert clients.check(conn) == []
+
+
+def test_reads_first(server, migration):
+    pair = GatePair(server, migration, 15, 17, "file")
+    pair.leat.write((pair.leat.folder / "leat.yaml").read_text().replace("    door_users", "    reads: {share: 100%, wait: 10s}\n    door_users"))
+    pair.start()
+    c = psycopg2.connect(pair.door_dsns()[0])   # in a `with` of its own it would begin transactions
+    c.autocommit = True
+
+    def at_target():
+        with c.cursor() as cursor:
+            cursor.execute("select count(*) from account")
+            assert cursor.fetchone() == (50,)
+        return pair.leat.status("shop")["doors"][0]["reads"]["target"] > 0
+    wait_for(at_target, 30, "a read at the target", show=pair.story)
+    c.close()
+
+
+def test_a_way_to_another_server_of_that_name(server, tmp_path):
+    """What a door is led to by door_target has to be the server of the gate: no client is held for a move to another one."""
+    old, new, other = server(15, "old"), server(15, "new"), server(15, "other")
+    source = old.createdb("shop")
+    new.createdb("shop_new")
+    other.createdb("shop_new")
+    sides = make_authority(old, new, "shop", "shop_new")
+    for wrong in (True, False):
+        way = (other if wrong else new).dsn("shop_new")
+        with Door(tmp_path / f"door{wrong}", source, new.dsn("shop_new"), extra=f"    door_target: {way}\n", sides=sides, nth=0, database="shop") as door:
+            c = door.connect()
+            c.cursor().execute("select 1")
+            held = door.hold()
+            assert held["ok"] is not wrong, held
+            assert not wrong or "door_target in leat.yaml) leads to another server than that of the gate" in str(held), held
 
 
 def test_leat_is_no_superuser(server, migration):
@@ -187,3 +223,11 @@ def test_what_is_missing_is_named(server, migration):
     pair.leat.run("rehearse", "--yes", check=3)
     pair.new.sql("grant connect on database shop to gate; grant select on pg_authid to gate", db="shop")
     pair.leat.run("rehearse", "--yes")
+    # as an older leat left it: nobody's but its own to call, and with the caller's rights
+    for call, in pair.new.sql("select p.oid::regprocedure::text from pg_proc p where p.pronamespace = 'leat'::regnamespace and p.prosecdef", db="shop"):
+        pair.new.sql(f"alter function {call} security invoker; revoke execute on function {call} from gate", db="shop")
+    assert pair.new.sql(MAY_CALL, db="shop") == []
+    pair.leat.run("stop")
+    pair.leat.run("start", "--yes")
+    wait_for(lambda: {name for name, in pair.new.sql(MAY_CALL, db="shop")} == CALLS, 30, "what the engine grants", show=pair.leat.logs)
+    assert pair.new.one("select bool_and(p.prosecdef) from pg_proc p where p.pronamespace = 'leat'::regnamespace and p.proname = any(%s)", (list(CALLS),), db="shop")

@@ -31,10 +31,10 @@ const char *pg_door_role(const struct config_store *c, enum side side, struct ar
     return role;
 }
 
-/* Only while the source serves are reads answered elsewhere: by the target. */
+/* Only the target answers reads while it does not serve: `leat shift` may say so at any time. */
 static bool answers_reads(const struct config_store *c, enum side side)
 {
-    return (side == SIDE_TARGET) != c->back && c->reads_share_count > 0;
+    return (side == SIDE_TARGET) != c->back;
 }
 
 static enum err missing(struct pg *pg, const struct config_store *c, enum side side, const char *role, PGresult **ret,
