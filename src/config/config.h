@@ -74,8 +74,8 @@ struct config_gates {
     int64_t observe_us;
 };
 
-/* A key that was given or has a default, by its path ("services.web.share", "gates.errors.margin"). So the keys that only
- * later releases read are kept, too. Values of a `source` or `target`, and of the doors', may hold a password. */
+/* A key that was given or has a default, by its path ("services.web.share", "gates.errors.margin"). So the keys that
+ * only later releases read are kept, too. Values of a `source` or `target`, and of the doors', may hold a password. */
 struct config_value {
     const char *path;
     const char **items; /* as written, ${NAME} replaced; one, or those of a list */

@@ -351,7 +351,8 @@ static enum err check_target(const struct reader *r, const struct config_store *
     return ERR_OK;
 }
 
-/* A door's way to one side: as a role that is named, to that side's database and no other. `other`: the other side's. */
+/* A door's way to one side: as a role that is named, to that side's database and no other. `other`: the other side's.
+ */
 static enum err check_door(const struct reader *r, const struct config_store *s, const char *side, const char *door,
                            const char *leats, const char *other, struct fault *f)
 {
@@ -362,12 +363,13 @@ static enum err check_door(const struct reader *r, const struct config_store *s,
         return ERR_OK;
     if (!config_dsn_names_user(door))
         return config_fail(r->source, at->line, at->column, f,
-                           "door_%s of \"%s\" names no user: the doors' role is granted what it needs by its name", side,
-                           s->name);
+                           "door_%s of \"%s\" names no user: the doors' role is granted what it needs by its name",
+                           side, s->name);
     if (config_dsn_other_database(door, leats))
-        return config_fail(r->source, at->line, at->column, f,
-                           "door_%s of \"%s\" names another database than its %s: only address, role and TLS may differ",
-                           side, s->name, side);
+        return config_fail(
+            r->source, at->line, at->column, f,
+            "door_%s of \"%s\" names another database than its %s: only address, role and TLS may differ", side,
+            s->name, side);
     if (config_dsn_same(door, other))
         return config_fail(r->source, at->line, at->column, f, "door_%s of \"%s\" leads to the other side", side,
                            s->name);

@@ -1,5 +1,5 @@
-/* shift/door_sides.c — the two servers, as the doors' connection strings say (door_source, door_target; leat's own where
- * they are not given): addresses, the database's name, TLS. */
+/* shift/door_sides.c — the two servers, as the doors' connection strings say (door_source, door_target; leat's own
+ * where they are not given): addresses, the database's name, TLS. */
 #include "shift/door_internal.h"
 
 #include <libpq-fe.h>

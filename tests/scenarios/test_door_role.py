@@ -223,6 +223,11 @@ def test_what_is_missing_is_named(server, migration):
     pair.leat.run("rehearse", "--yes", check=3)
     pair.new.sql("grant connect on database shop to gate; grant select on pg_authid to gate", db="shop")
     pair.leat.run("rehearse", "--yes")
+    pair.new.sql("create role former login; grant usage on schema leat to former; grant execute on function leat.server() to former", db="shop")
+    said = pair.leat.run("rehearse", "--yes", output="text")
+    took = "REVOKE ALL ON ALL FUNCTIONS IN SCHEMA leat FROM former; REVOKE ALL ON ALL TABLES IN SCHEMA leat FROM former; REVOKE ALL ON SCHEMA leat FROM former"
+    assert took in said.out + said.err, said
+    pair.new.sql(took + "; drop role former", db="shop")
     # as an older leat left it: nobody's but its own to call, and with the caller's rights
     for call, in pair.new.sql("select p.oid::regprocedure::text from pg_proc p where p.pronamespace = 'leat'::regnamespace and p.prosecdef", db="shop"):
         pair.new.sql(f"alter function {call} security invoker; revoke execute on function {call} from gate", db="shop")

@@ -76,9 +76,9 @@ static void test_same_database(void **state)
 
 static void test_doors_own_way(void **state)
 {
-    static const char given[] = HEAD
-        "    door_source: postgresql://gate:${CONFIG_T_GATE}@10.0.0.1/orders?sslmode=require\n"
-        "    door_target: host=10.0.0.2 user=gate dbname=orders\n";
+    static const char given[] =
+        HEAD "    door_source: postgresql://gate:${CONFIG_T_GATE}@10.0.0.1/orders?sslmode=require\n"
+             "    door_target: host=10.0.0.2 user=gate dbname=orders\n";
     static const struct mistake all[] = {
         {HEAD "    door_source: postgresql://gate@old/order\n",
          "leat.yaml:6:18: door_source of \"orders\" names another database than its source: only address, role and TLS "
@@ -86,14 +86,15 @@ static void test_doors_own_way(void **state)
         {HEAD "    door_target: host=third user=gate dbname=Orders\n",
          "leat.yaml:6:18: door_target of \"orders\" names another database than its target: only address, role and TLS "
          "may differ"},
-        {HEAD "    door_target: host=third dbname=orders\n",
-         "leat.yaml:6:18: door_target of \"orders\" names no user: the doors' role is granted what it needs by its name"},
+        {HEAD "    door_target: host=third dbname=orders\n", "leat.yaml:6:18: door_target of \"orders\" names no user: "
+                                                             "the doors' role is granted what it needs by its name"},
         {HEAD "    door_source: postgresql://gate@new:5432/orders\n",
          "leat.yaml:6:18: door_source of \"orders\" leads to the other side"},
         {HEAD "    door_source: postgresql://gate@third/orders\n    door_target: postgresql://gate@third/orders\n",
          "leat.yaml:7:18: door_target of \"orders\" leads to the other side"},
         {HEAD "    door_source: postgresql://gate:sec@ret@old/orders\n",
-         "leat.yaml:6:18: \"door_source\": not a connection string that can be used: there is an @ in the host; in a user's "
+         "leat.yaml:6:18: \"door_source\": not a connection string that can be used: there is an @ in the host; in a "
+         "user's "
          "name or password, @ is written %40, : %3A and / %2F"},
         {HEAD "    door_target: postgresql://gate:${CONFIG_T_UNSET}@new/orders\n",
          "leat.yaml:6:18: \"door_target\": the environment variable CONFIG_T_UNSET is not set"},
@@ -370,13 +371,12 @@ static void test_wrong_patterns(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_wrong_dsns),     cmocka_unit_test(test_same_database),
-        cmocka_unit_test(test_environment),    cmocka_unit_test(test_environment_mistakes),
-        cmocka_unit_test(test_doors_own_way),  cmocka_unit_test(test_public_dsn),
-        cmocka_unit_test(test_durations),
-        cmocka_unit_test(test_sizes),          cmocka_unit_test(test_chooses),
-        cmocka_unit_test(test_system_schemas), cmocka_unit_test(test_many_stars),
-        cmocka_unit_test(test_wrong_patterns),
+        cmocka_unit_test(test_wrong_dsns),    cmocka_unit_test(test_same_database),
+        cmocka_unit_test(test_environment),   cmocka_unit_test(test_environment_mistakes),
+        cmocka_unit_test(test_doors_own_way), cmocka_unit_test(test_public_dsn),
+        cmocka_unit_test(test_durations),     cmocka_unit_test(test_sizes),
+        cmocka_unit_test(test_chooses),       cmocka_unit_test(test_system_schemas),
+        cmocka_unit_test(test_many_stars),    cmocka_unit_test(test_wrong_patterns),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -130,3 +130,19 @@ enum err pg_door_role_lacks(struct pg *pg, const struct config_store *c, enum si
             (struct door_role_lack){arena_strdup(a, PQgetvalue(r, i, 0)), arena_strdup(a, PQgetvalue(r, i, 1))};
     return leats ? add_grants(pg, c, side, role, a, *ret, ret_count, size, f) : ERR_OK;
 }
+
+enum err pg_door_role_former(struct pg *pg, const struct config_store *c, enum side side, struct arena *a,
+                             struct door_role_lack **ret, size_t *ret_count, struct fault *f)
+{
+    const char *params[] = {pg_door_role(c, side, a)};
+    AUTO_RESULT *r = NULL;
+
+    TRY(pg_query(pg, SQL_DOOR_ROLE_FORMER, 1, params, &r, f));
+    *ret_count = (size_t)PQntuples(r);
+    *ret = arena_zalloc(a, (*ret_count + 1) * sizeof **ret);
+    for (size_t i = 0; i < *ret_count; i++)
+        (*ret)[i] = (struct door_role_lack){
+            arena_format(a, "role %s, which is not the doors', may settle who serves", PQgetvalue(r, (int)i, 0)),
+            arena_strdup(a, PQgetvalue(r, (int)i, 1))};
+    return ERR_OK;
+}

@@ -1,4 +1,5 @@
-/* store/postgres/door_role.h — the doors' own role on either side (door_source, door_target): what it is given, and what it lacks.
+/* store/postgres/door_role.h — the doors' own role on either side (door_source, door_target): what it is given, and
+ * what it lacks.
  *
  * It owns nothing and writes no table: what settles who serves are functions that run with leat's rights
  * (sql/switch_functions.sql), and it may call those, and no others. */
@@ -22,5 +23,9 @@ struct door_role_lack {
 /* leats: with what leat gives itself, once it arms. In the arena. */
 MUST_USE enum err pg_door_role_lacks(struct pg *pg, const struct config_store *c, enum side side, bool leats,
                                      struct arena *a, struct door_role_lack **ret, size_t *ret_count, struct fault *f);
+/* Roles that may still settle who serves, and are the doors' no longer; the statements that take it back. In the arena.
+ */
+MUST_USE enum err pg_door_role_former(struct pg *pg, const struct config_store *c, enum side side, struct arena *a,
+                                      struct door_role_lack **ret, size_t *ret_count, struct fault *f);
 
 #endif

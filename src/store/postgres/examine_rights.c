@@ -285,6 +285,9 @@ enum err examine_door_role(struct examine *e, const struct examine_check *c, str
     for (size_t i = 0; i < count; i++)
         examine_tell(e, REMARK_FOUND, c->id, side_name(side), list[i].fix, "%s", list[i].why);
     if (count == 0)
-        examine_fine(e, c->id, side_name(side), "the doors' role %s may log in; leat grants it what it needs in schema leat, and takes it back with that schema", role);
+        examine_fine(e, c->id, side_name(side),
+                     "the doors' role %s may log in; leat grants it what it needs in schema leat, and takes it back "
+                     "with that schema",
+                     role);
     return ERR_OK;
 }

@@ -60,7 +60,8 @@ static enum err take_lease(struct store *s, struct pg *pg, struct fault *f)
     return ERR_OK;
 }
 
-/* Doors may have been given a role of their own since. The source has schema leat from its arming on, which does the same. */
+/* Doors may have been given a role of their own since. The source has schema leat from its arming on, which does the
+ * same. */
 static enum err admit_doors(struct store *s, struct pg *target, struct fault *f)
 {
     AUTO(pg) *source = NULL;

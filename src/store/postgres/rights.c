@@ -226,8 +226,9 @@ static void compare_passwords(struct comparing *c, const struct rights *old, con
 enum err pg_rights_compare(struct pg *old_side, struct pg *new_side, const struct store *s, struct arena *a,
                            struct rights_difference **ret, size_t *ret_count, bool *ret_unread, struct fault *f)
 {
-    struct comparing c = {
-        .store = s, .arena = a, .doors = {pg_door_role(s->store, SIDE_SOURCE, a), pg_door_role(s->store, SIDE_TARGET, a)}};
+    struct comparing c = {.store = s,
+                          .arena = a,
+                          .doors = {pg_door_role(s->store, SIDE_SOURCE, a), pg_door_role(s->store, SIDE_TARGET, a)}};
     struct rights old;
     struct rights new;
     struct rights old_passwords;

@@ -282,6 +282,13 @@ static enum err look_at_rights(struct store_switch *w, struct obstacles *o, stru
     return ERR_OK;
 }
 
+static void add_door_roles(struct obstacles *o, const struct door_role_lack *list, size_t count,
+                           enum switch_hindrance hinders, const char *where)
+{
+    for (size_t i = 0; i < count; i++)
+        add(o, "door-role", hinders, arena_format(o->arena, "%s on the %s: %s", list[i].why, where, list[i].fix));
+}
+
 /* What was granted when the switch was armed is not in the list. */
 static enum err look_at_door_role(struct store_switch *w, struct pg *pg, enum side side, const char *where,
                                   struct obstacles *o, struct fault *f)
@@ -290,9 +297,9 @@ static enum err look_at_door_role(struct store_switch *w, struct pg *pg, enum si
     size_t count;
 
     TRY(pg_door_role_lacks(pg, w->store->store, side, true, o->arena, &list, &count, f));
-    for (size_t i = 0; i < count; i++)
-        add(o, "door-role", HINDERS_ALL,
-            arena_format(o->arena, "%s on the %s: %s", list[i].why, where, list[i].fix));
+    add_door_roles(o, list, count, HINDERS_ALL, where);
+    TRY(pg_door_role_former(pg, w->store->store, side, o->arena, &list, &count, f));
+    add_door_roles(o, list, count, HINDERS_NOT, where);
     return ERR_OK;
 }
 
