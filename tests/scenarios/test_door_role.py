@@ -6,9 +6,12 @@ import psycopg2
 import psycopg2.errors
 import pytest
 
+import servers
+
 from clients import SCHEMA, Clients
 from door import Door, make_authority
 from test_deny import done, lets_in
+from test_door import value
 from test_rights import prepare
 from test_switch import Pair
 from test_switch_rights import halted
@@ -89,7 +92,7 @@ def test_there_and_back(server, migration, source, target, users):
     pair.start()
     readable = {pair.old: ["authority"], pair.new: ["authority", "copy", "progress"]}   # how far a side is, for reads first
     may_read = {s: [(table, "SELECT") for table in tables] for s, tables in readable.items()}
-    assert {s: sorted(s.sql(MAY_READ, db="shop")) for s in readable} == may_read   # before any switch is prepared
+    wait_for(lambda: {s: sorted(s.sql(MAY_READ, db="shop")) for s in readable} == may_read, 10, "grants, before any switch is prepared", show=pair.leat.logs)
     with Clients(pair.door_dsns(), count=2, pause=0.01) as clients:
         wait_for(lambda: clients.total() > 20, 30, "clients through the door", show=pair.story)
         assert pair.leat.run("rehearse", "--yes").json["runs"][0]["ok"]
@@ -125,7 +128,9 @@ def test_there_and_back(server, migration, source, target, users):
 
 
 def test_reads_first(server, migration):
-    pair = GatePair(server, migration, 15, 17, "file")
+    """The role is made on the target with all others that log in, by leat; until then doctor says that it is not there."""
+    pair = GatePair(server, migration, 15, 17, "file", new_role=None)
+    assert what_doctor_says(pair) == ["CREATE ROLE gate LOGIN PASSWORD '...'"]
     pair.leat.write((pair.leat.folder / "leat.yaml").read_text().replace("    door_users", "    reads: {share: 100%, wait: 10s}\n    door_users"))
     pair.start()
     c = psycopg2.connect(pair.door_dsns()[0])   # in a `with` of its own it would begin transactions
@@ -141,19 +146,24 @@ def test_reads_first(server, migration):
 
 
 def test_a_way_to_another_server_of_that_name(server, tmp_path):
-    """What a door is led to by door_target has to be the server of the gate: no client is held for a move to another one."""
+    """What a door is led to by door_target has to be the server of the gate: no client is held for a move to another one. Its clients go that way, too."""
     old, new, other = server(15, "old"), server(15, "new"), server(15, "other")
     source = old.createdb("shop")
+    lane = f"    door_source: {old.socket_dsn('shop')}\n"
     new.createdb("shop_new")
     other.createdb("shop_new")
     sides = make_authority(old, new, "shop", "shop_new")
     for wrong in (True, False):
         way = (other if wrong else new).dsn("shop_new")
-        with Door(tmp_path / f"door{wrong}", source, new.dsn("shop_new"), extra=f"    door_target: {way}\n", sides=sides, nth=0, database="shop") as door:
+        with Door(tmp_path / f"door{wrong}", source, new.dsn("shop_new"), extra=f"{lane}    door_target: {way}\n", sides=sides, nth=0, database="shop") as door:
             c = door.connect()
-            c.cursor().execute("select 1")
+            assert value(c, "select inet_server_addr()") is None
+            assert door.warm()["ok"]
             held = door.hold()
             assert held["ok"] is not wrong, held
+            if not wrong:
+                assert door.rebuild()["ok"] and door.release("target", 1)["ok"]
+                assert value(c, "select inet_server_port()") == new.port
             assert not wrong or "door_target in leat.yaml) leads to another server than that of the gate" in str(held), held
 
 
@@ -166,7 +176,7 @@ def test_leat_is_no_superuser(server, migration):
 
     class Plain(Pair):
         def __init__(self):   # pylint: disable=super-init-not-called
-            self.old, self.new, self.doors = old, new, [__import__("servers")._free_port()]
+            self.old, self.new, self.doors = old, new, [servers._free_port()]
             text = self.config(GATES)
             os.environ["GATE_PASSWORD"] = "none"
             self.leat = migration(config=doors_own(text, old, new))
@@ -181,8 +191,7 @@ def test_leat_is_no_superuser(server, migration):
                     pass
             return found
     pair = Plain()
-    refusal = doors_users(pair)
-    assert refusal.count("GRANT SELECT ON pg_catalog.pg_authid TO gate -- in database shop") == 2
+    assert what_doctor_says(pair) == ["GRANT SELECT ON pg_catalog.pg_authid TO gate -- in database shop"] * 2
     (pair.leat.folder / "users.txt").write_text('"app" ""\n')
     pair.leat.write((pair.leat.folder / "leat.yaml").read_text().replace("    door_trust", "    door_users: ./users.txt\n    door_trust"))
     pair.start()
@@ -197,10 +206,9 @@ def test_leat_is_no_superuser(server, migration):
     assert {name for name, in new.sql(MAY_CALL, db="shop")} == CALLS
 
 
-def doors_users(pair):
-    """What doctor says of the doors' role, while there is no file of users."""
-    answer = pair.leat.run("doctor", check=False)
-    return " ".join(f["fix"] for f in answer.json["findings"] if f["id"] == "door-role")
+def what_doctor_says(pair):
+    """Of the doors' role: the statements."""
+    return [f["fix"] for f in pair.leat.run("doctor", check=False).json["findings"] if f["id"] == "door-role" and f["severity"] != "ok"]
 
 
 def test_what_is_missing_is_named(server, migration):
@@ -208,10 +216,8 @@ def test_what_is_missing_is_named(server, migration):
     lost = "revoke select on pg_authid from gate; revoke connect on database shop from public, gate"
     pair.new.sql(lost, db="shop")
     pair.old.sql("revoke connect on database shop from public; grant connect on database shop to gate, app")
-    found = pair.leat.run("doctor", check=False).json["findings"]
-    fixes = {f["fix"] for f in found if f["id"] == "door-role" and f["severity"] != "ok"}
     wanted = {"ALTER ROLE gate LOGIN", "GRANT CONNECT ON DATABASE shop TO gate", "GRANT SELECT ON pg_catalog.pg_authid TO gate -- in database shop"}
-    assert fixes == wanted, found
+    assert set(what_doctor_says(pair)) == wanted
     pair.start()
     pair.new.sql(lost, db="shop")   # privileges of the source are built on the target
     said = pair.leat.run("rehearse", "--yes", check=3, output="text")

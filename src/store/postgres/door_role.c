@@ -48,7 +48,7 @@ static enum err missing(struct pg *pg, const struct config_store *c, enum side s
 /* --- granting --- */
 
 /* Of a leat whose doors came as itself: they ran with their caller's rights. */
-static enum err have_functions(struct pg *pg, struct fault *f)
+static enum err are_old(struct pg *pg, bool *ret, struct fault *f)
 {
     AUTO_RESULT *r = NULL;
 
@@ -56,7 +56,16 @@ static enum err have_functions(struct pg *pg, struct fault *f)
                 "SELECT FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace"
                 " WHERE n.nspname = 'leat' AND p.proname = 'abort_attempt' AND NOT p.prosecdef",
                 &r, f));
-    return PQntuples(r) > 0 ? pg_fence_functions(pg, f) : ERR_OK;
+    *ret = PQntuples(r) > 0;
+    return ERR_OK;
+}
+
+static enum err have_functions(struct pg *pg, struct fault *f)
+{
+    bool old;
+
+    TRY(are_old(pg, &old, f));
+    return old ? pg_fence_functions(pg, f) : ERR_OK;
 }
 
 static enum err grant(struct pg *pg, const struct config_store *c, enum side side, const char *role, struct fault *f)
@@ -71,27 +80,37 @@ static enum err grant(struct pg *pg, const struct config_store *c, enum side sid
 }
 
 /* One at a time on a server: two that change what one catalog row says would disturb each other. */
-enum err pg_door_role_grant(struct pg *pg, const struct config_store *c, enum side side, struct fault *f)
+static enum err grant_alone(struct pg *pg, const struct config_store *c, enum side side, const char *role,
+                            struct fault *f)
 {
-    AUTO(arena) *a = arena_new(1024);
-    const char *role = pg_door_role(c, side, a);
     struct fault ignored = {0};
     enum err err;
 
-    if (role == NULL)
-        return ERR_OK;
     TRY(pg_exec(pg, LOCK, NULL, f));
     err = grant(pg, c, side, role, f);
     (void)!pg_exec(pg, UNLOCK, NULL, &ignored);
     return err;
 }
 
-enum err pg_door_role_try_grant(struct pg *pg, const struct config_store *c, enum side side, struct fault *f)
+static enum err grant_missing(struct pg *pg, const struct config_store *c, enum side side, const char *role,
+                              struct fault *f)
 {
-    struct fault refused = {0};
-    enum err err = pg_door_role_grant(pg, c, side, &refused);
+    AUTO_RESULT *r = NULL;
+    bool old = false;
 
-    if (err == ERR_OK || err == ERR_RIGHT_MISSING)
+    TRY(missing(pg, c, side, role, &r, f));
+    TRY(are_old(pg, &old, f));
+    return old || PQntuples(r) > 0 ? grant_alone(pg, c, side, role, f) : ERR_OK;
+}
+
+enum err pg_door_role_grant(struct pg *pg, const struct config_store *c, enum side side, struct fault *f)
+{
+    AUTO(arena) *a = arena_new(1024);
+    const char *role = pg_door_role(c, side, a);
+    struct fault refused = {0};
+    enum err err = role != NULL ? grant_missing(pg, c, side, role, &refused) : ERR_OK;
+
+    if (err == ERR_OK || !err_is_transient(err))
         return ERR_OK;
     *f = refused;
     return err;

@@ -11,10 +11,9 @@
 
 /* `side` is the stream's, here and below. NULL: there are no doors, or they come as leat itself does. In the arena. */
 const char *pg_door_role(const struct config_store *c, enum side side, struct arena *a);
-/* What it lacks in schema leat, of what is there, by a session of leat's. None if the role is not there. */
+/* Whatever it lacks in schema leat, of what is there, by a session of leat's. What cannot be given, or its role not
+ * being there, is no error here: the gate and doctor say so. */
 MUST_USE enum err pg_door_role_grant(struct pg *pg, const struct config_store *c, enum side side, struct fault *f);
-/* The same where leat may not give it, or the server refuses: the gate and doctor say so. */
-MUST_USE enum err pg_door_role_try_grant(struct pg *pg, const struct config_store *c, enum side side, struct fault *f);
 
 struct door_role_lack {
     const char *why;

@@ -238,7 +238,7 @@ static enum err fence_side(const struct store *s, enum side side, uint64_t *made
 
     TRY(pg_connect(dsn, side, "fence", &pg, f));
     TRY(pg_fence_functions(pg, f));
-    TRY(pg_door_role_try_grant(pg, s->store, side, f));
+    TRY(pg_door_role_grant(pg, s->store, side, f));
     TRY(make_row(pg, s, side_name(side), f));
     TRY(pg_value(pg, a, "SELECT session_user", 0, NULL, &user, f));
     g = fencing_of(pg, a, s, user);

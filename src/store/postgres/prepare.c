@@ -5,7 +5,6 @@
 #include <stdlib.h>
 
 #include "sql_embedded.h"
-#include "store/postgres/door_role.h"
 #include "store/postgres/inventory.h"
 #include "store/postgres/names.h"
 #include "store/postgres/pg.h"
@@ -60,19 +59,6 @@ static enum err take_lease(struct store *s, struct pg *pg, struct fault *f)
     return ERR_OK;
 }
 
-/* Doors may have been given a role of their own since. The source has schema leat from its arming on, which does the
- * same. */
-static enum err admit_doors(struct store *s, struct pg *target, struct fault *f)
-{
-    AUTO(pg) *source = NULL;
-
-    TRY(pg_door_role_try_grant(target, s->store, SIDE_TARGET, f));
-    if (s->store->door_source == s->store->source)
-        return ERR_OK;
-    TRY(pg_connect(s->store->source, SIDE_SOURCE, "prepare", &source, f));
-    return pg_door_role_try_grant(source, s->store, SIDE_SOURCE, f);
-}
-
 enum err pg_store_prepare(struct store *s, struct store_waits *w, struct fault *f)
 {
     AUTO(pg) *pg = NULL;
@@ -83,7 +69,7 @@ enum err pg_store_prepare(struct store *s, struct store_waits *w, struct fault *
     w->tell(w->ctx, "sessions of an earlier leat to end on the target");
     TRY(pg_circle_close(pg, s, f));
     w->tell(w->ctx, "");
-    return admit_doors(s, pg, f);
+    return ERR_OK;
 }
 
 /* Operators of types that are not built in: an empty search_path does not find them. */
