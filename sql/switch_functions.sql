@@ -1,5 +1,5 @@
--- The fence and the row of authority, on each side (docs/adr/0011, spec/README.md). Every function pins its path; nobody but leat may call any. Each
--- that changes the row compares and sets, writes in any case, and waits for the standbys a commit waits for: what is read after it returned is as durable
+-- The fence and the row of authority, on each side (docs/adr/0011, spec/README.md). Every function pins its path; nobody but leat may call any, and, where doors have a
+-- role of their own, that one those by which who serves is settled (door_role_grants.sql): these run with their owner's rights, leat's. Each that changes the row compares and sets, writes in any case, and waits for the standbys a commit waits for: what is read after it returned is as durable
 -- as its own commit (a decision may be seen before its standby has it; spec/, read-unconfirmed).
 --   leat.fence()          what the trigger on every table does, on the side without the authority
 --   leat.server()         which server this is, and on which timeline: a standby that was promoted is on another one; NULL: it is in recovery
@@ -34,7 +34,7 @@ END
 $leat$;
 
 -- Trap: pg_control_checkpoint() names the old timeline until the checkpoint that follows a promotion. A managed service may refuse pg_control_system().
-CREATE OR REPLACE FUNCTION leat.server() RETURNS text LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $leat$
+CREATE OR REPLACE FUNCTION leat.server() RETURNS text LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $leat$
 DECLARE
     id text;
 BEGIN
@@ -86,7 +86,7 @@ $leat$;
 
 DROP FUNCTION IF EXISTS leat.open_side(text, text, bigint, text);
 CREATE OR REPLACE FUNCTION leat.open_side(of_migration text, of_store text, of_epoch bigint, of_side text, of_attempt bigint) RETURNS boolean
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $leat$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $leat$
 DECLARE
     a leat.authority;
 BEGIN
@@ -107,7 +107,7 @@ END
 $leat$;
 
 CREATE OR REPLACE FUNCTION leat.abort_attempt(of_migration text, of_store text, of_epoch bigint, of_attempt bigint) RETURNS boolean
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $leat$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $leat$
 DECLARE
     a leat.authority;
     stands boolean;
@@ -122,7 +122,7 @@ END
 $leat$;
 
 CREATE OR REPLACE FUNCTION leat.annul_attempt(of_migration text, of_store text, of_epoch bigint, of_attempt bigint, other_server text) RETURNS boolean
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $leat$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $leat$
 DECLARE
     a leat.authority;
     stands boolean;
@@ -138,7 +138,7 @@ END
 $leat$;
 
 CREATE OR REPLACE FUNCTION leat.take_over(of_migration text, of_store text, of_epoch bigint, of_attempt bigint, of_server text) RETURNS boolean
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $leat$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $leat$
 DECLARE
     a leat.authority;
     stands boolean;
@@ -175,7 +175,7 @@ $leat$;
 
 -- What it took in beyond the other side is on this side alone: every table is to be compared before the authority may come back.
 CREATE OR REPLACE FUNCTION leat.leave(of_migration text, of_store text, of_epoch bigint, of_attempt bigint, serving_epoch bigint, stream_here text) RETURNS boolean
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $leat$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $leat$
 DECLARE
     a leat.authority;
 BEGIN

@@ -21,6 +21,8 @@ static void add_ways_back(struct config *c)
         backs[i].name = arena_format(c->arena, "%s" CONFIG_BACK, s->name);
         backs[i].source = s->target;
         backs[i].target = s->source;
+        backs[i].door_source = s->door_target;
+        backs[i].door_target = s->door_source;
         backs[i].other = s;
         backs[i].back = true;
         s->other = &backs[i];

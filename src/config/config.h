@@ -20,6 +20,8 @@ struct config_store {
     const char *engine;      /* "postgresql" */
     const char *source;      /* DSN as written; never print it: config_dsn_public() */
     const char *target;
+    const char *door_source; /* the doors' own DSN of either side; leat's, the same pointer, where none is given */
+    const char *door_target;
     const char **door;       /* "host:port", each a process; count 0 = none */
     size_t door_count;
     const char *door_users;  /* as written, from the folder of leat.yaml; or NULL */
@@ -72,8 +74,8 @@ struct config_gates {
     int64_t observe_us;
 };
 
-/* A key that was given or has a default, by its path ("services.web.share", "gates.errors.margin"). So the keys that only
- * later releases read are kept, too. Values of a `source` or `target` may hold a password. */
+/* A key that was given or has a default, by its path ("services.web.share", "gates.errors.margin"). So the keys that
+ * only later releases read are kept, too. Values of a `source` or `target`, and of the doors', may hold a password. */
 struct config_value {
     const char *path;
     const char **items; /* as written, ${NAME} replaced; one, or those of a list */

@@ -256,6 +256,27 @@ bool config_dsn_same(const char *a, const char *b)
     return same;
 }
 
+bool config_dsn_names_user(const char *dsn)
+{
+    PQconninfoOption *options = PQconninfoParse(dsn, NULL);
+    bool named = options != NULL && option(options, "user") != NULL;
+
+    PQconninfoFree(options);
+    return named;
+}
+
+bool config_dsn_other_database(const char *a, const char *b)
+{
+    PQconninfoOption *options_a = PQconninfoParse(a, NULL), *options_b = PQconninfoParse(b, NULL);
+    const char *name_a = options_a != NULL ? option(options_a, "dbname") : NULL;
+    const char *name_b = options_b != NULL ? option(options_b, "dbname") : NULL;
+    bool other = name_a != NULL && name_b != NULL && strcmp(name_a, name_b) != 0; /* a service names it elsewhere */
+
+    PQconninfoFree(options_a);
+    PQconninfoFree(options_b);
+    return other;
+}
+
 /* --- for output --- */
 
 /* Whether the word is one of libpq's, and not for a secret. Whatever else there is may be a piece of a password. */

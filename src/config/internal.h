@@ -108,6 +108,9 @@ const char *config_dsn_expand(struct arena *a, const char *text, const char **re
 const char *config_dsn_check(struct arena *a, const char *dsn);
 /* Whether both name the same database, as far as the text shows. */
 bool config_dsn_same(const char *a, const char *b);
+/* Whether they name different ones, wherever those are. */
+bool config_dsn_other_database(const char *a, const char *b);
+bool config_dsn_names_user(const char *dsn);
 
 /* --- choose.c --- */
 const char *config_pattern_check(struct arena *a, const char *pattern);

@@ -351,12 +351,47 @@ static enum err check_target(const struct reader *r, const struct config_store *
     return ERR_OK;
 }
 
+/* A door's way to one side: as a role that is named, to that side's database and no other. `other`: the other side's.
+ */
+static enum err check_door(const struct reader *r, const struct config_store *s, const char *side, const char *door,
+                           const char *leats, const char *other, struct fault *f)
+{
+    const char *path = arena_format(arena_of(r), "stores.%s.door_%s", s->name, side);
+    const struct config_value *at = config_value(r->config, path);
+
+    if (at == NULL)
+        return ERR_OK;
+    if (!config_dsn_names_user(door))
+        return config_fail(r->source, at->line, at->column, f,
+                           "door_%s of \"%s\" names no user: the doors' role is granted what it needs by its name",
+                           side, s->name);
+    if (config_dsn_other_database(door, leats))
+        return config_fail(
+            r->source, at->line, at->column, f,
+            "door_%s of \"%s\" names another database than its %s: only address, role and TLS may differ", side,
+            s->name, side);
+    if (config_dsn_same(door, other))
+        return config_fail(r->source, at->line, at->column, f, "door_%s of \"%s\" leads to the other side", side,
+                           s->name);
+    return ERR_OK;
+}
+
+static enum err take_doors(const struct reader *r, struct config_store *s, struct fault *f)
+{
+    s->door_source = s->door_source != NULL ? s->door_source : s->source;
+    s->door_target = s->door_target != NULL ? s->door_target : s->target;
+    TRY(check_door(r, s, "source", s->door_source, s->source, s->target, f));
+    TRY(check_door(r, s, "target", s->door_target, s->target, s->source, f));
+    return check_door(r, s, "target", s->door_target, s->target, s->door_source, f);
+}
+
 static enum err check_together(const struct reader *r, struct fault *f)
 {
     const struct config *c = r->config;
 
     for (size_t i = 0; i < c->store_count; i++) {
         TRY(check_target(r, &c->stores[i], c->stores[i].source, "its source", f));
+        TRY(take_doors(r, &c->stores[i], f));
         for (size_t j = 0; j < c->store_count; j++) {
             const char *name = c->stores[j].name;
 

@@ -14,6 +14,7 @@
 #define LOOK_US ((int64_t)500000)
 #define PATIENCE_US ((int64_t)2000000)
 #define FENCES_US ((int64_t)3000000)
+#define DOORS_US ((int64_t)3000000)
 
 static enum err settle(struct engine *e, struct fault *f)
 {
@@ -72,8 +73,11 @@ enum err engine_mind_authority(struct engine *e, struct fault *f)
 {
     static int64_t looked;
     static int64_t fences;
+    static int64_t doors;
     const struct switch_row *row = &e->authority;
 
+    if (engine_due(&doors, DOORS_US))
+        TRY(e->store->ops->watcher_doors(e->watcher, f));
     if (e->phase != ENGINE_FOLLOW || !engine_due(&looked, LOOK_US))
         return ERR_OK;
     TRY(e->store->ops->watcher_authority(e->watcher, &e->authority, f));

@@ -131,6 +131,14 @@ void authority_get_ready(struct authority *a)
     }
 }
 
+/* Clients are to be moved there: the server that leat prepared, and no other one of that name. */
+static bool is_the_gates(const struct side_view views[2], enum side side)
+{
+    const struct authority_row *row = &views[side].row;
+
+    return row->there && row->here == side && !pg_settle_promoted(views, side);
+}
+
 bool authority_stands(struct authority *a, enum side old, int64_t epoch, int64_t attempt, char why[256])
 {
     struct fault f = {0};
@@ -143,6 +151,10 @@ bool authority_stands(struct authority *a, enum side old, int64_t epoch, int64_t
         views[other] = read_side(a, other, &f);
     if (!views[SIDE_SOURCE].answered || !views[SIDE_TARGET].answered)
         snprintf(why, 256, "%.250s", f.why);
+    else if (!is_the_gates(views, other))
+        snprintf(why, 256,
+                 "the door's way to the %s (door_%s in leat.yaml) leads to another server than that of the gate",
+                 side_name(other), side_name(other));
     else if (!row->there || row->side != old || row->epoch != epoch || row->attempt != attempt ||
              pg_settle_promoted(views, old))
         snprintf(why, 256, "leat.authority on the %s does not say epoch %lld, attempt %lld, on the server of the gate",

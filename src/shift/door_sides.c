@@ -1,4 +1,5 @@
-/* shift/door_sides.c — the two servers, as their connection strings say: addresses, the database's name, TLS. */
+/* shift/door_sides.c — the two servers, as the doors' connection strings say (door_source, door_target; leat's own
+ * where they are not given): addresses, the database's name, TLS. */
 #include "shift/door_internal.h"
 
 #include <libpq-fe.h>
@@ -225,8 +226,8 @@ static enum err init(struct door_side *side, const char *dsn, const char *name, 
 
 enum err door_sides_init(struct door_side sides[2], const struct config_store *store, struct fault *f)
 {
-    TRY_WITH(init(&sides[SIDE_SOURCE], store->source, "source", f), f, "the door's way to the source");
-    TRY_WITH(init(&sides[SIDE_TARGET], store->target, "target", f), f, "the door's way to the target");
+    TRY_WITH(init(&sides[SIDE_SOURCE], store->door_source, "source", f), f, "the door's way to the source");
+    TRY_WITH(init(&sides[SIDE_TARGET], store->door_target, "target", f), f, "the door's way to the target");
     return ERR_OK;
 }
 

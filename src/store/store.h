@@ -555,6 +555,8 @@ struct store_ops {
     /* Fences that stand otherwise than their side's row says are set right, under that row. The outputs: which tables', in the arena, whatever is
      * returned; NULL: none. ERR_BUSY: one is in use, try again. */
     enum err (*watcher_fences)(struct store_watcher *w, struct arena *a, const char **ret_source, const char **ret_target, struct fault *f);
+    /* The doors' own role has what it needs on both sides, since when it may have been made. */
+    enum err (*watcher_doors)(struct store_watcher *w, struct fault *f);
     /* The governor's last resort: the slot goes, and with it what the source holds back. Nobody may be reading from it. */
     enum err (*watcher_drop_slot)(struct store_watcher *w, struct fault *f);
 };

@@ -488,7 +488,8 @@ static void test_template_uncommented(void **state)
     AUTO(config) *c = NULL;
 
     (void)state;
-    config_template(&text, "shop", "orders", "host=old dbname=a", "host=new dbname=a");
+    config_template(&text, "shop", "orders", "host=old dbname=orders",
+                    "host=new dbname=orders"); /* its name is the examples', too */
     for (const char *line = text.data; *line != '\0';) {
         size_t n = strcspn(line, "\n") + 1, indent = strspn(line, " "), word;
 

@@ -74,6 +74,49 @@ static void test_same_database(void **state)
     assert_false(config_dsn_same("no dsn", "no dsn"));
 }
 
+static void test_doors_own_way(void **state)
+{
+    static const char given[] =
+        HEAD "    door_source: postgresql://gate:${CONFIG_T_GATE}@10.0.0.1/orders?sslmode=require\n"
+             "    door_target: host=10.0.0.2 user=gate dbname=orders\n";
+    static const struct mistake all[] = {
+        {HEAD "    door_source: postgresql://gate@old/order\n",
+         "leat.yaml:6:18: door_source of \"orders\" names another database than its source: only address, role and TLS "
+         "may differ"},
+        {HEAD "    door_target: host=third user=gate dbname=Orders\n",
+         "leat.yaml:6:18: door_target of \"orders\" names another database than its target: only address, role and TLS "
+         "may differ"},
+        {HEAD "    door_target: host=third dbname=orders\n", "leat.yaml:6:18: door_target of \"orders\" names no user: "
+                                                             "the doors' role is granted what it needs by its name"},
+        {HEAD "    door_source: postgresql://gate@new:5432/orders\n",
+         "leat.yaml:6:18: door_source of \"orders\" leads to the other side"},
+        {HEAD "    door_source: postgresql://gate@third/orders\n    door_target: postgresql://gate@third/orders\n",
+         "leat.yaml:7:18: door_target of \"orders\" leads to the other side"},
+        {HEAD "    door_source: postgresql://gate:sec@ret@old/orders\n",
+         "leat.yaml:6:18: \"door_source\": not a connection string that can be used: there is an @ in the host; in a "
+         "user's "
+         "name or password, @ is written %40, : %3A and / %2F"},
+        {HEAD "    door_target: postgresql://gate:${CONFIG_T_UNSET}@new/orders\n",
+         "leat.yaml:6:18: \"door_target\": the environment variable CONFIG_T_UNSET is not set"},
+    };
+    struct fault f = {0};
+    AUTO(config) *plain = NULL;
+    AUTO(config) *own = NULL;
+
+    (void)state;
+    ASSERT_MISTAKES(all);
+    assert_int_equal(config_parse("leat.yaml", HEAD, strlen(HEAD), &plain, &f), ERR_OK);
+    assert_ptr_equal(plain->stores[0].door_source, plain->stores[0].source);
+    assert_ptr_equal(plain->stores[0].door_target, plain->stores[0].target);
+    assert_int_equal(setenv("CONFIG_T_GATE", "a@b", 1), 0);
+    assert_int_equal(config_parse("leat.yaml", given, strlen(given), &own, &f), ERR_OK);
+    assert_string_equal(own->stores[0].door_source, "postgresql://gate:a%40b@10.0.0.1/orders?sslmode=require");
+    assert_string_equal(own->stores[0].door_target, "host=10.0.0.2 user=gate dbname=orders");
+    assert_string_equal(own->stores[0].other->door_source, "host=10.0.0.2 user=gate dbname=orders");
+    assert_string_equal(own->stores[0].other->source, own->stores[0].target);
+    assert_int_equal(unsetenv("CONFIG_T_GATE"), 0);
+}
+
 static void test_environment(void **state)
 {
     static const struct {
@@ -328,12 +371,12 @@ static void test_wrong_patterns(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_wrong_dsns),     cmocka_unit_test(test_same_database),
-        cmocka_unit_test(test_environment),    cmocka_unit_test(test_environment_mistakes),
-        cmocka_unit_test(test_public_dsn),     cmocka_unit_test(test_durations),
-        cmocka_unit_test(test_sizes),          cmocka_unit_test(test_chooses),
-        cmocka_unit_test(test_system_schemas), cmocka_unit_test(test_many_stars),
-        cmocka_unit_test(test_wrong_patterns),
+        cmocka_unit_test(test_wrong_dsns),    cmocka_unit_test(test_same_database),
+        cmocka_unit_test(test_environment),   cmocka_unit_test(test_environment_mistakes),
+        cmocka_unit_test(test_doors_own_way), cmocka_unit_test(test_public_dsn),
+        cmocka_unit_test(test_durations),     cmocka_unit_test(test_sizes),
+        cmocka_unit_test(test_chooses),       cmocka_unit_test(test_system_schemas),
+        cmocka_unit_test(test_many_stars),    cmocka_unit_test(test_wrong_patterns),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

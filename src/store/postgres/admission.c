@@ -10,12 +10,14 @@
 #include <stdlib.h>
 
 #include "sql_embedded.h"
+#include "store/postgres/door_role.h"
 #include "store/postgres/names.h"
 #include "store/postgres/pg.h"
 
 struct store_admission {
     struct store *store;
     struct pg *pg;
+    struct arena *arena;
     const char *doors; /* their role, or NULL: leat's own */
 };
 
@@ -26,6 +28,8 @@ enum err pg_admission_open(struct store *s, enum store_side on, struct store_adm
     enum err err;
 
     a->store = s;
+    a->arena = arena_new(1024);
+    a->doors = pg_door_role(s->store, source ? SIDE_SOURCE : SIDE_TARGET, a->arena);
     err = pg_connect_soon(source ? s->store->source : s->store->target, source ? SIDE_SOURCE : SIDE_TARGET, "admission",
                           &a->pg, f);
     if (err != ERR_OK) {
@@ -41,6 +45,7 @@ void pg_admission_close(struct store_admission *a)
     if (a == NULL)
         return;
     pg_free(a->pg);
+    arena_free(a->arena);
     free(a);
 }
 

@@ -10,6 +10,7 @@
 #include "base/world.h"
 #include "sql_embedded.h"
 #include "store/postgres/ddl.h"
+#include "store/postgres/door_role.h"
 #include "store/postgres/identity.h"
 #include "store/postgres/names.h"
 #include "store/postgres/pg.h"
@@ -180,6 +181,7 @@ enum err pg_store_arm(struct store *s, const struct catalog *source, bool fresh,
         TRY(pg_take_lock(pg, name_lock_key(s, "arm", ""), f));
         TRY(drop_half_done(pg, s, a, f));
         TRY(pg_exec(pg, SQL_LEAT_SCHEMA, NULL, f));
+        TRY(pg_door_role_grant(pg, s->store, SIDE_SOURCE, f));
         TRY(pg_ddl_arm(pg, &noted, f));
         TRY(give_identity(pg, source, a, f));
         TRY(publish(pg, s, source, a, f));

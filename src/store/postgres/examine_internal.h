@@ -74,8 +74,9 @@ examine_run examine_version, examine_same_server, examine_standby, examine_encod
 examine_run examine_wal_level, examine_slots, examine_senders, examine_slot_limits, examine_slot_name, examine_connections, examine_sessions,
     examine_synchronous;
 /* examine_rights.c: what leat's role may do on either side */
-examine_run examine_replication_right, examine_create_source, examine_create_target, examine_owners, examine_row_security, examine_replica_role,
-    examine_roles, examine_ddl_detection, examine_way_back;
+examine_run examine_replication_right, examine_create_source, examine_create_target, examine_owners,
+    examine_row_security, examine_replica_role, examine_roles, examine_ddl_detection, examine_way_back,
+    examine_door_role;
 /* examine_tables.c: the chosen tables */
 examine_run examine_chosen, examine_size, examine_foreign_keys, examine_large_objects, examine_sequences;
 /* examine_target.c: what the target has to have, and what it must not */

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "sql_embedded.h"
+#include "store/postgres/door_role.h"
 #include "store/postgres/examine_internal.h"
 
 #define NAMES_SHOWN 5
@@ -266,5 +267,27 @@ enum err examine_way_back(struct examine *e, const struct examine_check *c, stru
         examine_fine(e, c->id, "source", "the way back is open; values only PostgreSQL %d knows would close it", examine_target(e)->pg->major);
     else
         examine_fine(e, c->id, "source", "the way back is open");
+    return ERR_OK;
+}
+
+/* --- either side --- */
+
+enum err examine_door_role(struct examine *e, const struct examine_check *c, struct fault *f)
+{
+    enum side side = c->needs == NEED_SOURCE ? SIDE_SOURCE : SIDE_TARGET;
+    const char *role = pg_door_role(e->store, side, e->arena);
+    struct door_role_lack *list;
+    size_t count;
+
+    if (role == NULL)
+        return ERR_OK;
+    TRY(pg_door_role_lacks(e->ends[side].pg, e->store, side, false, e->arena, &list, &count, f));
+    for (size_t i = 0; i < count; i++)
+        examine_tell(e, REMARK_FOUND, c->id, side_name(side), list[i].fix, "%s", list[i].why);
+    if (count == 0)
+        examine_fine(e, c->id, side_name(side),
+                     "the doors' role %s may log in; leat grants it what it needs in schema leat, and takes it back "
+                     "with that schema",
+                     role);
     return ERR_OK;
 }

@@ -11,6 +11,7 @@
 
 #include "base/world.h"
 #include "sql_embedded.h"
+#include "store/postgres/door_role.h"
 #include "store/postgres/names.h"
 
 #define LOCK_TIMEOUT_MS 100
@@ -237,6 +238,7 @@ static enum err fence_side(const struct store *s, enum side side, uint64_t *made
 
     TRY(pg_connect(dsn, side, "fence", &pg, f));
     TRY(pg_fence_functions(pg, f));
+    TRY(pg_door_role_grant(pg, s->store, side, f));
     TRY(make_row(pg, s, side_name(side), f));
     TRY(pg_value(pg, a, "SELECT session_user", 0, NULL, &user, f));
     g = fencing_of(pg, a, s, user);

@@ -145,5 +145,6 @@ const struct store_ops store_postgres = {
     .watcher_authority = pg_watcher_authority,
     .watcher_settle = pg_watcher_settle,
     .watcher_fences = pg_watcher_fences,
+    .watcher_doors = pg_watcher_doors,
     .watcher_drop_slot = pg_watcher_drop_slot,
 };

@@ -11,6 +11,7 @@
 #include <strings.h>
 
 #include "sql_embedded.h"
+#include "store/postgres/door_role.h"
 
 struct right {
     const char *kind;
@@ -82,6 +83,7 @@ static enum err read_passwords(struct pg *pg, struct arena *a, struct rights *re
 struct comparing {
     const struct store *store;
     struct arena *arena;
+    const char *doors[2]; /* their own role on either side, or NULL */
     struct rights_difference *list;
     size_t count;
     size_t size;
@@ -99,12 +101,16 @@ static void add(struct comparing *c, const char *what)
     c->list[c->count++].what = what;
 }
 
-static bool is_excepted(const struct store *s, const char *role)
+/* The doors' own is each side's business, as leat's is. */
+static bool is_excepted(const struct comparing *c, const char *role)
 {
-    for (size_t i = 0; i < s->store->rights_except_count; i++)
-        if (strcasecmp(s->store->rights_except[i], role) == 0)
+    const struct config_store *s = c->store->store;
+
+    for (size_t i = 0; i < s->rights_except_count; i++)
+        if (strcasecmp(s->rights_except[i], role) == 0)
             return true;
-    return false;
+    return (c->doors[0] != NULL && strcmp(c->doors[0], role) == 0) ||
+           (c->doors[1] != NULL && strcmp(c->doors[1], role) == 0);
 }
 
 static bool is_privilege(const struct right *r)
@@ -186,7 +192,7 @@ static void find_alone(struct comparing *c, const struct rights *side, const str
     for (size_t i = 0; i < side->count; i++) {
         const struct right *r = &side->list[i];
 
-        if (strcmp(r->kind, "has") == 0 || strcmp(r->kind, "exists") == 0 || is_excepted(c->store, r->role) ||
+        if (strcmp(r->kind, "has") == 0 || strcmp(r->kind, "exists") == 0 || is_excepted(c, r->role) ||
             holds(other, *r))
             continue;
         if (!knows_role(other, r->role)) {
@@ -209,7 +215,7 @@ static void compare_passwords(struct comparing *c, const struct rights *old, con
     for (size_t i = 0; i < old->count; i++) {
         const struct right *r = &old->list[i];
 
-        if (!is_excepted(c->store, r->role) && knows_role(known, r->role) && !holds(new, *r))
+        if (!is_excepted(c, r->role) && knows_role(known, r->role) && !holds(new, *r))
             add(c, arena_format(c->arena,
                                 "role %s has another password on the new side, or none: give it the rolpassword it has "
                                 "on the old one",
@@ -220,7 +226,9 @@ static void compare_passwords(struct comparing *c, const struct rights *old, con
 enum err pg_rights_compare(struct pg *old_side, struct pg *new_side, const struct store *s, struct arena *a,
                            struct rights_difference **ret, size_t *ret_count, bool *ret_unread, struct fault *f)
 {
-    struct comparing c = {.store = s, .arena = a};
+    struct comparing c = {.store = s,
+                          .arena = a,
+                          .doors = {pg_door_role(s->store, SIDE_SOURCE, a), pg_door_role(s->store, SIDE_TARGET, a)}};
     struct rights old;
     struct rights new;
     struct rights old_passwords;

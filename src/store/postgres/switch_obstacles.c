@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "sql_embedded.h"
+#include "store/postgres/door_role.h"
 #include "store/postgres/left_out.h"
 #include "store/postgres/names.h"
 #include "store/postgres/switcher_internal.h"
@@ -281,6 +282,27 @@ static enum err look_at_rights(struct store_switch *w, struct obstacles *o, stru
     return ERR_OK;
 }
 
+static void add_door_roles(struct obstacles *o, const struct door_role_lack *list, size_t count,
+                           enum switch_hindrance hinders, const char *where)
+{
+    for (size_t i = 0; i < count; i++)
+        add(o, "door-role", hinders, arena_format(o->arena, "%s on the %s: %s", list[i].why, where, list[i].fix));
+}
+
+/* What was granted when the switch was armed is not in the list. */
+static enum err look_at_door_role(struct store_switch *w, struct pg *pg, enum side side, const char *where,
+                                  struct obstacles *o, struct fault *f)
+{
+    struct door_role_lack *list;
+    size_t count;
+
+    TRY(pg_door_role_lacks(pg, w->store->store, side, true, o->arena, &list, &count, f));
+    add_door_roles(o, list, count, HINDERS_ALL, where);
+    TRY(pg_door_role_former(pg, w->store->store, side, o->arena, &list, &count, f));
+    add_door_roles(o, list, count, HINDERS_NOT, where);
+    return ERR_OK;
+}
+
 enum err pg_switch_obstacles(struct store_switch *w, struct arena *a, struct switch_obstacle **ret, size_t *ret_count, struct fault *f)
 {
     struct obstacles o = {.arena = a};
@@ -289,6 +311,8 @@ enum err pg_switch_obstacles(struct store_switch *w, struct arena *a, struct swi
     TRY(look_at_prepared(w, &o, f));
     TRY(look_at_sessions(w, w->beside, &o, f));
     TRY(look_at_sessions(w, w->there, &o, f));
+    TRY(look_at_door_role(w, w->beside, SIDE_SOURCE, "old side", &o, f));
+    TRY(look_at_door_role(w, w->there, SIDE_TARGET, "new side", &o, f));
     TRY(look_at_locks(w, &o, f));
     TRY(look_at_subscriptions(w, w->beside, "old side", &o, f));
     TRY(look_at_subscriptions(w, w->there, "new side", &o, f));

@@ -7,6 +7,7 @@
 #include "sql_embedded.h"
 #include "store/least_epoch.h"
 #include "store/postgres/again.h"
+#include "store/postgres/door_role.h"
 #include "store/postgres/fence.h"
 #include "store/postgres/identity.h"
 #include "store/postgres/names.h"
@@ -196,6 +197,12 @@ enum err pg_watcher_fences(struct store_watcher *w, struct arena *a, const char 
     if (err == ERR_OK)
         *f = second;
     return err != ERR_OK ? err : there;
+}
+
+enum err pg_watcher_doors(struct store_watcher *w, struct fault *f)
+{
+    TRY(pg_door_role_grant(w->source, w->store->store, SIDE_SOURCE, f));
+    return w->target != NULL ? pg_door_role_grant(w->target, w->store->store, SIDE_TARGET, f) : ERR_OK;
 }
 
 /* In portions: every sequence asked is locked until its statement ends. A value only ever moves the way the sequence counts.

@@ -16,6 +16,7 @@ MUST_USE enum err pg_watcher_logged(struct store_watcher *w, struct arena *a, co
 MUST_USE enum err pg_watcher_identity(struct store_watcher *w, const struct catalog *source, struct arena *a, const char **ret, struct fault *f);
 MUST_USE enum err pg_watcher_authority(struct store_watcher *w, struct switch_row *ret, struct fault *f);
 MUST_USE enum err pg_watcher_settle(struct store_watcher *w, struct switch_settled *ret, struct fault *f);
+MUST_USE enum err pg_watcher_doors(struct store_watcher *w, struct fault *f);
 MUST_USE enum err pg_watcher_fences(struct store_watcher *w, struct arena *a, const char **ret_source,
                                     const char **ret_target, struct fault *f);
 MUST_USE enum err pg_watcher_unpublished(struct store_watcher *w, size_t *ret_count, struct fault *f);
