@@ -1,4 +1,5 @@
 """What a session that moves must not lose, and what a door must see: settings that functions make, boundaries within messages, large rows, types that change."""
+import contextlib
 import os
 import resource
 import signal
@@ -7,7 +8,7 @@ import struct
 import pytest
 
 from door import Door, make_authority, switch
-from rawpg import Raw, Refused, bind, columns, describe, execute, message, parse, query, sync
+from rawpg import Raw, Refused, bind, close, columns, describe, execute, message, parse, query, sync
 from test_door import TYPES, column_types, move, pair, value   # noqa: F401  (pair is a fixture)
 from wait import wait_for
 
@@ -217,3 +218,41 @@ def test_a_new_server_that_ends_a_session_in_its_last_round_ends_no_other(pair):
         os.kill(backend, signal.SIGCONT)
     assert released["moved"] == 1 and released["failed"] == 1, released
     assert value(b, "select 1") == 1 and door.process.poll() is None
+
+
+SKIPPED = {   # what the client sends up to its Sync; the second Parse is not carried out, and what is there then
+    "skipped": ("kept", (execute("nowhere"), parse("", "select 'skipped'"))),
+    "skipped-by-close": ("kept", (execute("nowhere"), close(""))),
+    "skipped-query": ("kept", (execute("nowhere"), query("select 1"))),
+    "failed": (None, (parse("", "select nonsense"),)),
+    "failed-behind-one": (None, (parse("", "select 'first'"), parse("", "select nonsense"))),
+    "skipped-behind-one": ("first", (parse("", "select 'first'"), execute("nowhere"), parse("", "select 'skipped'"), parse("", "select 'skipped, too'"))),
+    "closed": (None, (close(""),)),
+    "not-of-this-encoding": ("kept", (parse("", b"select '\xff'"),)),
+    "many": ("39", (*(parse("", f"select '{n}'") for n in range(40)), execute("nowhere"), *(parse("", f"select '{n}'") for n in range(40, 80)))),
+}
+
+
+@pytest.mark.parametrize("which", SKIPPED)
+def test_a_parse_that_was_skipped_is_not_the_unnamed_statement(pair, which):   # noqa: F811
+    """After an error the server is deaf up to the Sync: what was there before is there still, on either side."""
+    _, _, door = pair()
+    there, batch = SKIPPED[which]
+    with Raw(door.port, db="shop") as c, Raw(door.port, db="shop") as beside:   # beside: nothing is asked of it twice
+        for x in (c, beside):
+            x.sql("select 1")
+            x.send(parse("", "select 'kept'"), sync())
+        for epoch in (0, 1):   # there and back
+            if there is None:
+                with contextlib.suppress(Refused):
+                    c.send(*batch, sync())
+            else:
+                with pytest.raises(Refused):
+                    c.send(*batch, sync())
+            assert move(door, epoch=epoch)["moved"] == 2
+            if there is None:
+                with pytest.raises(Refused, match="26000"):
+                    c.send(bind(""), execute(), sync())
+            else:
+                assert c.rows(bind(""), execute(), sync()) == [[there.encode()]]
+            assert beside.rows(bind(""), execute(), sync()) == [[b"kept"]]

@@ -205,6 +205,10 @@ def test_prepared_statements_and_the_extended_protocol(server, migration):
         assert there(parse("", "update item set n = n where id = $1 returning n", (23,)), bind("", [b"1"]), execute(), sync())[0] is False
         assert there(parse("", "select 9"), sync())[0] is False                         # prepared alone: at the source
         assert there(bind(""), execute(), sync()) == (True, [[b"9"]])
+        with pytest.raises(Refused, match="42703"):                                     # it destroyed the one of before, or was skipped: the source knows
+            r.send(parse("", "select nonsense from item"), sync())
+        with pytest.raises(Refused, match="26000"):
+            r.send(bind(""), execute(), sync())
         # its unnamed statement is on the target alone, and what uses it goes to the source
         assert there(parse("", "select id from item order by id limit 3"), bind(""), execute(), sync())[0] is True
         portal = message(b"B", b"\0\0" + bytes(6)) + message(b"E", b"\0\0\0\0\2") + sync()
