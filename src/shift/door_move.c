@@ -429,10 +429,19 @@ static void rebuild_known(struct session *s)
     }
 }
 
+/* By names of settings that are not all there are by now, and it can be asked anew. */
+static bool asked_too_little(const struct session *s)
+{
+    return !door_customs_are_asked(s) && !s->server_lost && s->server->stage == BACKEND_READY &&
+           s->server->talk.ready_left == 0;
+}
+
 void move_rebuild(struct session *s)
 {
     const char *why = NULL;
 
+    if (s->state != NULL && asked_too_little(s))
+        move_forget(s);
     if (s->state == NULL) { /* it was not asked again */
         rebuild_known(s);
         return;

@@ -9,6 +9,10 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "wire/bytes.h"
+
+#define FUNCTION 4            /* its number, which a FunctionCall begins with */
+#define FIRST_OF_INITDB 10000 /* FirstGenbkiObjectId */
 
 /* --- who is read --- */
 
@@ -107,6 +111,8 @@ static size_t whole_most(const struct session *s)
  * with. */
 static size_t client_needs(const struct session *s, char type, size_t total)
 {
+    if (type == 'F' && total >= PGWIRE_HEADER + FUNCTION)
+        return PGWIRE_HEADER + FUNCTION;
     if (!client_whole(type) && (s->renumber == NULL || !renumber_client_whole(type)))
         return 0;
     return total <= whole_most(s) ? total : PGWIRE_HEADER + 1;
@@ -150,6 +156,24 @@ static enum verdict renumber_up(struct session *s, char type, char *whole, size_
     return got == RENUMBER_WAIT ? STOP : PASS;
 }
 
+/* Other servers have other functions by the numbers that initdb and users' functions are given. */
+static enum verdict on_function_call(struct session *s, const char *whole, size_t have)
+{
+    struct bytes b = {.start = whole, .at = whole + PGWIRE_HEADER, .end = whole + have};
+    uint32_t function = bytes_u32(&b);
+
+    if (b.wrong != NULL)
+        return PASS; /* the server refuses it itself */
+    session_notes_call(&s->notes, function);
+    if (function < FIRST_OF_INITDB || s->server->twin || s->server->side == s->born)
+        return PASS;
+    session_refuse(
+        s, "0A000",
+        "a FunctionCall names its function by a number of the server that this session came to, and it has moved",
+        "connect again: a new session knows the numbers of the server it is on");
+    return QUIT;
+}
+
 /* A cancelled request is dropped up to the message that ends it; then its client hears that the server is ready. */
 static enum verdict swallow(struct session *s, char type)
 {
@@ -180,7 +204,9 @@ static enum verdict on_client(struct session *s, char type, char *whole, size_t 
     if (type == 'p')
         return BAD; /* nobody asked for a password */
     note_client(s, type, whole, total, have);
-    if (s->renumber != NULL)
+    if (type == 'F')
+        verdict = on_function_call(s, whole, have);
+    if (verdict == PASS && s->renumber != NULL)
         verdict = renumber_up(s, type, whole, total, have, ahead, ahead_len);
     if (verdict != PASS)
         return verdict;

@@ -308,6 +308,22 @@ void session_notes_piece(struct session_notes *n, const char *sql, size_t len, e
         buf_add(&n->tail, s.at, (size_t)(s.end - s.at));
 }
 
+static bool is_of_large_objects(uint32_t function)
+{
+    static const uint16_t all[] = {715, 764, 765,  767,  952,  953,  954,  955,  956,  957,
+                                   958, 964, 1004, 3170, 3171, 3172, 3457, 3458, 3459, 3460};
+
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        if (all[i] == function)
+            return true;
+    return false;
+}
+
+void session_notes_call(struct session_notes *n, uint32_t function)
+{
+    n->calls = n->calls || !is_of_large_objects(function);
+}
+
 void session_notes_fini(struct session_notes *n)
 {
     for (size_t i = 0; i < n->custom_count; i++)
@@ -323,5 +339,7 @@ const char *session_notes_unmovable(const struct session_notes *n)
         return "currval or lastval across transactions";
     if (n->dblink)
         return "a connection of dblink";
+    if (n->calls)
+        return "a function called by a FunctionCall message, which leat does not look into";
     return n->customs_lost ? "custom settings whose names leat did not see" : NULL;
 }
