@@ -113,6 +113,7 @@ static void note_custom(struct session_notes *n, const char *name, size_t len)
 {
     char lower[NAME_MOST + 1] = {0};
 
+    n->seeded = n->seeded || is_word(name, len, "seed"); /* a way to say setseed */
     if (memchr(name, '.', len) == NULL)
         return; /* the server's own: pg_settings has it */
     if (!is_plain(name, len)) {
@@ -258,6 +259,8 @@ static void look_at(struct scan *s, const char *word, size_t len)
         read_set(s, behind);
     else if (is_word(word, len, "set_config"))
         read_set_config(s, behind);
+    else if (is_word(word, len, "setseed"))
+        n->seeded = true;
     else if (is_word(word, len, "currval") || is_word(word, len, "lastval"))
         note_reading(s);
     else if (is_word(word, len, "nextval") || is_word(word, len, "insert") || is_word(word, len, "setval") ||
@@ -337,6 +340,8 @@ const char *session_notes_unmovable(const struct session_notes *n)
 {
     if (n->reads_sequences)
         return "currval or lastval across transactions";
+    if (n->seeded)
+        return "setseed: what random() gives next";
     if (n->dblink)
         return "a connection of dblink";
     if (n->calls)

@@ -24,6 +24,8 @@ struct session_notes {
     bool advanced;     /* in this transaction a sequence may have been advanced */
     bool reads_sequences; /* a currval or lastval that may look back to an earlier transaction */
     bool dblink;          /* dblink_connect */
+    bool seeded; /* setseed, or set_config of it (SET seed is not told from a column of UPDATE): where random() stands
+                    has no view, and goes on with any later transaction */
     bool calls;           /* a function by a FunctionCall message */
     bool discard;         /* DISCARD or RESET ALL was seen: ask the session anew */
 };
