@@ -10,6 +10,7 @@
 
 #include "base/world.h"
 #include "cli/cli.h"
+#include "cutover/switch.h"
 #include "journal/journal.h"
 #include "pilot/status.h"
 
@@ -54,22 +55,30 @@ static enum err write_share(const struct cli *c, const char *store, int64_t shar
     return written ? ERR_OK : fault_set(f, ERR_STATE_DIR, "cannot write %s: %s", path, strerror(errno));
 }
 
-static enum err note(const struct cli *c, const char *store, const char *percent, int64_t epoch, struct fault *f)
+/* It may be shut to them since a switch left it. */
+static enum err let_in(const struct cli *c, const struct config_store *store, struct journal *j, struct fault *f)
 {
-    AUTO(journal) *j = NULL;
+    _Atomic bool stop = false;
+    struct switch_job job = {
+        .config = c->config, .stream = store, .state_dir = c->state_dir, .journal = j, .stop = &stop};
+
+    return switch_admit_reads(&job, f);
+}
+
+static enum err note(const char *store, const char *percent, int64_t epoch, struct journal *j, struct fault *f)
+{
     json_t *o = json_pack("{s:s, s:I}", "reads", percent, "epoch", (json_int_t)epoch);
     AUTO_CHARS *body = json_dumps(o, JSON_COMPACT);
-    enum err err;
 
     json_decref(o);
-    err = journal_sqlite_open(c->state_dir, c->config->migration, &j, f);
-    return err == ERR_OK ? j->ops->append(j, store, EVENT_SHIFTED, body, f) : err;
+    return j->ops->append(j, store, EVENT_SHIFTED, body, f);
 }
 
 static enum err shift(struct cli *c, struct heard *h, struct fault *f)
 {
     const struct config_store *store = c->arg_count == 2 ? config_store_find(c->config, c->args[0]) : NULL;
     int64_t deadline = world_mono_us() + HEARD_US;
+    AUTO(journal) *j = NULL;
     int64_t share;
 
     if (c->arg_count != 2)
@@ -84,7 +93,10 @@ static enum err shift(struct cli *c, struct heard *h, struct fault *f)
     if (h->target_serves && share > 0)
         return fault_set(f, ERR_GATE, "the target serves %s: its reads are there already", store->name);
     TRY(write_share(c, store->name, share, h->epoch, f));
-    TRY(note(c, store->name, c->args[1], h->epoch, f));
+    TRY(journal_sqlite_open(c->state_dir, c->config->migration, &j, f));
+    TRY(note(store->name, c->args[1], h->epoch, j, f));
+    if (share > 0)
+        TRY(let_in(c, store, j, f));
     do {
         (void)poll(NULL, 0, 50);
         *h = hear(c, store, share);

@@ -273,11 +273,11 @@ static enum err arm(struct switching *w, const struct switch_job *job, const str
 }
 
 /* Asked for what is done already: by whoever saw the command before end in the middle, perhaps. */
-static void deny_left(struct switching *w, const struct switch_job *job)
+static void deny_left(const struct switch_job *job, int64_t epoch)
 {
     struct switch_report report;
 
-    switch_deny(job, &report);
+    switch_deny(job, epoch, &report);
     json_decref(report.deny);
 }
 
@@ -347,7 +347,7 @@ static enum err switch_store(struct switching *w, const struct config_store *sto
     TRY_WITH(switch_settle(&job, &source_serves, &epoch, f), f, "asking both sides who serves");
     job.stream = source_serves ? store->other : store;
     if (w->which != REHEARSE && (w->which == ROLLBACK) == source_serves && epoch > 0)
-        deny_left(w, &job);
+        deny_left(&job, epoch);
     TRY(check_direction(w, store, source_serves, f));
     job.stream = source_serves ? store : store->other;
     TRY(check_stream(w, job.stream, w->which == CUTOVER, f));

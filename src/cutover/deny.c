@@ -58,12 +58,24 @@ static enum err record(struct attempt *a, const char *side, enum step_state stat
 
 /* --- who may connect --- */
 
+/* A share of users reads there: the file says so, or `leat shift` at this epoch. */
+static bool reads_go_there(const struct denying *d)
+{
+    AUTO_CHARS *path = mem_format("%s/%s.reads", d->a->job->state_dir, d->a->base);
+    json_t *o = json_load_file(path, 0, NULL);
+    bool said = json_integer_value(json_object_get(o, "epoch")) == d->a->epoch &&
+                json_integer_value(json_object_get(o, "share")) > 0;
+
+    json_decref(o);
+    return said || d->a->job->stream->reads_share_count > 0;
+}
+
 /* Whether it is ours to shut. */
 static bool may_deny(struct denying *d, const struct store_admission_facts *facts)
 {
     if (facts->serves)
         note(d, "database %s of the %s stays open: another store of it serves there", facts->database, d->left);
-    else if (strcmp(d->left, "target") == 0 && d->a->job->stream->reads_share_count > 0)
+    else if (strcmp(d->left, "target") == 0 && reads_go_there(d))
         note(d, "database %s of the target stays open: the doors send reads there", facts->database);
     else if (facts->left_out != NULL)
         note(d, "database %s of the %s stays open: %s is not moved, and its users are still to connect there",
@@ -254,9 +266,9 @@ static void deny(struct attempt *a, enum store_side on, const char *left, const 
     attempt_ends(a, SWITCH_DENY);
 }
 
-void switch_deny(const struct switch_job *job, struct switch_report *ret)
+void switch_deny(const struct switch_job *job, int64_t epoch, struct switch_report *ret)
 {
-    struct attempt a = {.job = job, .report = ret};
+    struct attempt a = {.job = job, .report = ret, .epoch = epoch};
     enum step_state state = STEP_NONE;
     struct fault why = {0};
     enum err err;
@@ -330,4 +342,18 @@ enum err deny_admit(struct attempt *a, struct fault *f)
 
     a->admitted = a->admitted || was;
     return err;
+}
+
+enum err switch_admit_reads(const struct switch_job *job, struct fault *f)
+{
+    const char *base = config_stream_base(job->stream);
+    AUTO(store) *store = NULL;
+    enum step_state state;
+    bool was;
+
+    TRY(job->journal->ops->step_get(job->journal, base, step_of("target"), &state, f));
+    if (state != STEP_INTENT && state != STEP_DONE)
+        return ERR_OK;
+    TRY(store_new(job->config, job->stream, job->state_dir, 0, job->stop, &store, f));
+    return deny_give_back(store, job->journal, &was, f);
 }

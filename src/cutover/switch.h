@@ -63,8 +63,10 @@ MUST_USE enum err switch_arm(const struct switch_job *job, struct fault *f);
  * *ret is filled in every case. */
 MUST_USE enum err switch_run(const struct switch_job *job, struct switch_report *ret, struct fault *f);
 /* The side that was left, where it is not denied yet: a switch whose command died before. job->stream leads to the side
- * that serves. Only the report's deny is filled in; nothing fails. */
-void switch_deny(const struct switch_job *job, struct switch_report *ret);
+ * that serves, at `epoch`. Only the report's deny is filled in; nothing fails. */
+void switch_deny(const struct switch_job *job, int64_t epoch, struct switch_report *ret);
+/* The target, where it is denied since it was left: the doors are to send reads there. */
+MUST_USE enum err switch_admit_reads(const struct switch_job *job, struct fault *f);
 /* A decision that was left half carried out is carried to its end. *ret_source_serves: who serves. */
 MUST_USE enum err switch_settle(const struct switch_job *job, bool *ret_source_serves, int64_t *ret_epoch, struct fault *f);
 

@@ -119,6 +119,7 @@ static void give_release(struct control *c, enum side side, int64_t epoch)
 
     atomic_store(&c->door->side, (int)side);
     atomic_store(&c->door->epoch, epoch);
+    c->warmed = false;
     control_order(c->door, &order);
 }
 
@@ -145,7 +146,27 @@ static void begin_warm(struct control *c)
     struct order order = {.kind = ORDER_WARM, .side = c->warm_side};
 
     c->left = -1;
+    c->warmed = true;
     control_order(c->door, &order);
+}
+
+static void begin_rebuild(struct control *c)
+{
+    struct order order = {.kind = ORDER_REBUILD, .side = c->warm_side};
+
+    control_order(c->door, &order);
+}
+
+/* The types of both sides are known. A rebuild that no warm came before is one itself. */
+static void begin_on_other_side(struct control *c)
+{
+    if (c->pending == DO_REBUILD && c->phase != PHASE_HELD && c->phase != PHASE_REBUILT) {
+        refuse_pending(c, "what was held is held no longer");
+        return;
+    }
+    begin_warm(c);
+    if (c->pending == DO_REBUILD)
+        begin_rebuild(c);
 }
 
 static void begin_hold(struct control *c)
@@ -198,7 +219,7 @@ static void act_on_request(struct control *c)
     if (!x->yes)
         refuse_pending(c, x->why);
     else if (x->task == ASK_TYPES)
-        begin_warm(c);
+        begin_on_other_side(c);
     else
         begin_hold(c);
 }
@@ -420,14 +441,17 @@ static json_t *do_await(struct control *c, int peer)
 
 static json_t *do_rebuild(struct control *c, int peer, const json_t *request)
 {
-    struct order order = {.kind = ORDER_REBUILD, .side = atomic_load(&c->door->side) == SIDE_SOURCE ? SIDE_TARGET : SIDE_SOURCE};
-
     if (c->phase != PHASE_HELD && c->phase != PHASE_REBUILT)
         return control_no("sessions are rebuilt while all are held");
     begin(c, peer, DO_REBUILD, request);
     if (c->deadline_us > c->hold_deadline_us)
         c->deadline_us = c->hold_deadline_us;
-    control_order(c->door, &order);
+    if (c->warmed) {
+        begin_rebuild(c);
+        return NULL;
+    }
+    c->warm_side = atomic_load(&c->door->side) == SIDE_SOURCE ? SIDE_TARGET : SIDE_SOURCE;
+    c->asks = ASK_TYPES;
     return NULL;
 }
 

@@ -50,6 +50,7 @@ struct control {
     enum settler_task asks; /* what it waits for before anything else; no longer than its deadline */
     bool hold_waits;        /* its hold is answered when all are held */
     enum side warm_side;
+    bool warmed;            /* since the last release */
     int owner;              /* whose hold it is; -1: nobody's, or gone */
     int64_t epoch, attempt; /* of the hold */
     int64_t asked_us;

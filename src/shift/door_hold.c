@@ -495,7 +495,7 @@ static void warm(struct worker *w, enum side side)
     struct session *next;
 
     w->warming = true;
-    w->hurry = false;
+    w->hurry = w->holding;
     w->warm_side = side;
     backend_end_retired(w, INT32_MAX); /* their places are wanted */
     for (struct session *s = w->sessions; s != NULL; s = next) {

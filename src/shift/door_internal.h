@@ -50,6 +50,7 @@
 #include "shift/renumber.h"
 #include "shift/track.h"
 #include "shift/type_map.h"
+#include "shift/unnamed.h"
 #include "store/postgres/pg.h"
 #include "wire/pgwire.h"
 
@@ -170,7 +171,6 @@ struct session {
     bool server_lost;      /* while it was held */
     bool rebuild_wanted;   /* as soon as its other connection is ready */
     bool stopped;          /* client.kept begins with a message that waits for the boundary */
-    bool unnamed_large;    /* the unnamed statement is there, and was too large to be kept */
     bool unnamed_away;     /* what it is, or that there is none, the twin was told alone (door_reads.h): the source has
                               another one */
     struct renumber *renumber; /* NULL: it is where its client came to, or numbers are the same */
@@ -191,7 +191,7 @@ struct session {
     char *application;
     struct buf startup;    /* parameters of the first packet, without user and database: name NUL value NUL ... */
     struct buf told;       /* ParameterStatus the client was told: name NUL value NUL ... */
-    struct buf unnamed;    /* the last Parse of the unnamed statement, whole; empty: none */
+    struct unnamed unnamed;
     struct login *login;   /* until it is let in */
     struct secret *secret; /* what opens a server in its name; NULL: there is none */
     struct session_notes notes; /* what its texts showed */

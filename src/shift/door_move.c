@@ -56,12 +56,14 @@ static const char *judge(struct session *s, struct backend *b)
 
     if (why != NULL)
         return why;
-    if (s->unnamed_large)
-        return "its unnamed statement is larger than the door keeps";
     if (b->talk.errors > 0 && !(s->inspect_unnamed && is_error(b, NO_STATEMENT, 1)))
         return arena_format(s->arena, "it could not be inspected: %s", buf_cstr(&b->talk.error));
     if (b->talk.errors > 0 && s->unchanged)
-        buf_clear(&s->unnamed); /* it had failed */
+        unnamed_none(&s->unnamed); /* it had failed */
+    else if (s->unchanged)
+        s->unnamed.unsure = false;
+    if (s->unnamed.unknown)
+        return "its unnamed statement is larger than the door keeps";
     s->state = read_state(b, s->arena, &f);
     if (s->state == NULL)
         return arena_format(s->arena, "it could not be inspected: %s", f.why);
@@ -77,7 +79,8 @@ static bool is_made(struct session *s)
 
 static bool same_unnamed(const struct session *s)
 {
-    return s->unnamed.len == s->made_unnamed.len && memcmp(buf_cstr(&s->unnamed), buf_cstr(&s->made_unnamed), s->unnamed.len) == 0;
+    return s->unnamed.text.len == s->made_unnamed.len &&
+           memcmp(buf_cstr(&s->unnamed.text), buf_cstr(&s->made_unnamed), s->unnamed.text.len) == 0;
 }
 
 /* It has worked since the other connection was made, and is what it was. Where its unnamed statement is another it is asked once more
@@ -182,7 +185,7 @@ void move_inspect(struct session *s)
 
     move_add_question(s, &out);
     s->unchanged = true; /* from the question on */
-    s->inspect_unnamed = s->unnamed.len > 0;
+    s->inspect_unnamed = s->unnamed.text.len > 0 || s->unnamed.unknown;
     if (s->inspect_unnamed) {
         begin = pgwire_begin(&out, 'D');
         buf_add(&out, "S", 2);
@@ -334,9 +337,9 @@ static enum err add_unnamed(const struct session *s, struct buf *out, struct fau
 {
     size_t at = out->len + PGWIRE_HEADER;
 
-    buf_add(out, s->unnamed.data, s->unnamed.len);
+    buf_add(out, s->unnamed.text.data, s->unnamed.text.len);
     return type_map_parse(door_types_way_between(s->worker, s->born, s->other->side), out->data + at,
-                          s->unnamed.len - PGWIRE_HEADER, f);
+                          s->unnamed.text.len - PGWIRE_HEADER, f);
 }
 
 static void add_query(struct buf *out, const char *sql)
@@ -363,7 +366,7 @@ static const char *make_anew(struct session *s)
         add_query(&out, "DISCARD ALL");
     buf_add(&out, made.data, made.len);
     move_add_request(s, &out);
-    if (s->unnamed.len > 0) {
+    if (s->unnamed.text.len > 0) {
         if (add_unnamed(s, &out, &f) != ERR_OK)
             return arena_strdup(s->arena, f.why);
         pgwire_sync(&out);
@@ -371,7 +374,7 @@ static const char *make_anew(struct session *s)
     }
     s->other_used = true;
     buf_clear(&s->made_unnamed);
-    buf_add(&s->made_unnamed, buf_cstr(&s->unnamed), s->unnamed.len);
+    buf_add(&s->made_unnamed, buf_cstr(&s->unnamed.text), s->unnamed.text.len);
     backend_talk(s->other, &out, ready, rebuilt);
     return NULL;
 }
@@ -405,7 +408,7 @@ static const char *make_unnamed(struct session *s)
     AUTO_BUF out = {0};
     struct fault f = {0};
 
-    if (s->unnamed.len == 0) {
+    if (s->unnamed.text.len == 0) {
         add_query(&out, "");
     } else {
         if (add_unnamed(s, &out, &f) != ERR_OK)
@@ -430,10 +433,19 @@ static void rebuild_known(struct session *s)
     }
 }
 
+/* By names of settings that are not all there are by now, and it can be asked anew. */
+static bool asked_too_little(const struct session *s)
+{
+    return !door_customs_are_asked(s) && !s->server_lost && s->server->stage == BACKEND_READY &&
+           s->server->talk.ready_left == 0;
+}
+
 void move_rebuild(struct session *s)
 {
     const char *why = NULL;
 
+    if (s->state != NULL && asked_too_little(s))
+        move_forget(s);
     if (s->state == NULL) { /* it was not asked again */
         rebuild_known(s);
         return;

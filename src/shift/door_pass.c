@@ -9,6 +9,10 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "wire/bytes.h"
+
+#define FUNCTION 4            /* its number, which a FunctionCall begins with */
+#define FIRST_OF_INITDB 10000 /* FirstGenbkiObjectId */
 
 /* --- who is read --- */
 
@@ -31,12 +35,15 @@ static bool client_whole(char type)
     return type == 'Q' || type == 'P' || type == 'C';
 }
 
-static void forget_unnamed(struct session *s)
+/* A Query, or Close. The twin has reads only: there it is the first of what goes, and never skipped. */
+static void on_unnamed_gone(struct session *s)
 {
-    bool had = s->unnamed.len > 0 || s->unnamed_large || s->unnamed_away;
+    bool had = unnamed_is_any(&s->unnamed) || s->unnamed_away;
 
-    buf_clear(&s->unnamed);
-    s->unnamed_large = false;
+    if (s->server->twin)
+        unnamed_none(&s->unnamed);
+    else if (!s->track.deaf)
+        unnamed_drop(&s->unnamed, s->track.sent + 1);
     s->unnamed_away = s->server->twin && had;
 }
 
@@ -44,15 +51,16 @@ static void on_parse(struct session *s, const char *whole, size_t total, size_t 
 {
     if (have <= PGWIRE_HEADER || whole[PGWIRE_HEADER] != '\0')
         return;
-    forget_unnamed(s);
-    if (s->server->twin && s->track.status == 'E')
-        return; /* in a transaction that has failed it fails, too, unless it ends that: then it is not worth being kept
-                 */
+    if (s->server->twin && s->track.status == 'E') {
+        on_unnamed_gone(s); /* in a transaction that has failed it fails, too, unless it ends that: then it is not worth
+                               being kept */
+        return;
+    }
     s->unnamed_away = s->server->twin;
     if (total <= have)
-        buf_add(&s->unnamed, whole, total);
+        unnamed_parse(&s->unnamed, s->track.sent + 1, whole, total);
     else
-        s->unnamed_large = true; /* too large to be kept: its name is at the beginning all the same */
+        unnamed_parse_unknown(&s->unnamed, s->track.sent + 1); /* its name is at the beginning all the same */
 }
 
 /* Where the text begins: behind the name of a Parse. */
@@ -79,12 +87,12 @@ static void note_client(struct session *s, char type, const char *whole, size_t 
         scan(s, type, whole, total, have);
         break;
     case 'Q':
-        forget_unnamed(s);
+        on_unnamed_gone(s);
         scan(s, type, whole, total, have);
         break;
     case 'C':
         if (have >= PGWIRE_HEADER + 2 && whole[PGWIRE_HEADER] == 'S' && whole[PGWIRE_HEADER + 1] == '\0')
-            forget_unnamed(s);
+            on_unnamed_gone(s);
         break;
     default:
         break;
@@ -103,6 +111,8 @@ static size_t whole_most(const struct session *s)
  * with. */
 static size_t client_needs(const struct session *s, char type, size_t total)
 {
+    if (type == 'F' && total >= PGWIRE_HEADER + FUNCTION)
+        return PGWIRE_HEADER + FUNCTION;
     if (!client_whole(type) && (s->renumber == NULL || !renumber_client_whole(type)))
         return 0;
     return total <= whole_most(s) ? total : PGWIRE_HEADER + 1;
@@ -141,9 +151,27 @@ static enum verdict renumber_up(struct session *s, char type, char *whole, size_
     if (before.len > 0 && (!forward(s, &s->server->conn, ahead, ahead_len) || !forward(s, &s->server->conn, before.data, before.len)))
         return QUIT;
     s->went_ahead = before.len > 0;
-    if (got == RENUMBER_WAIT)
+    if (before.len > 0)
         track_client(&s->track, 'D'); /* the door's: it is answered before the session can be at a boundary */
     return got == RENUMBER_WAIT ? STOP : PASS;
+}
+
+/* Other servers have other functions by the numbers that initdb and users' functions are given. */
+static enum verdict on_function_call(struct session *s, const char *whole, size_t have)
+{
+    struct bytes b = {.start = whole, .at = whole + PGWIRE_HEADER, .end = whole + have};
+    uint32_t function = bytes_u32(&b);
+
+    if (b.wrong != NULL)
+        return PASS; /* the server refuses it itself */
+    session_notes_call(&s->notes, function);
+    if (function < FIRST_OF_INITDB || s->server->twin || s->server->side == s->born)
+        return PASS;
+    session_refuse(
+        s, "0A000",
+        "a FunctionCall names its function by a number of the server that this session came to, and it has moved",
+        "connect again: a new session knows the numbers of the server it is on");
+    return QUIT;
 }
 
 /* A cancelled request is dropped up to the message that ends it; then its client hears that the server is ready. */
@@ -176,7 +204,9 @@ static enum verdict on_client(struct session *s, char type, char *whole, size_t 
     if (type == 'p')
         return BAD; /* nobody asked for a password */
     note_client(s, type, whole, total, have);
-    if (s->renumber != NULL)
+    if (type == 'F')
+        verdict = on_function_call(s, whole, have);
+    if (verdict == PASS && s->renumber != NULL)
         verdict = renumber_up(s, type, whole, total, have, ahead, ahead_len);
     if (verdict != PASS)
         return verdict;
@@ -334,7 +364,12 @@ static bool server_needs_whole(const struct session *s, char type, size_t total)
 
 static void on_ready(struct session *s, const char *whole)
 {
+    bool failed = s->track.failed;
+
     track_server(&s->track, 'Z', whole[PGWIRE_HEADER]);
+    if (!failed)
+        unnamed_done(&s->unnamed, s->track.done);
+    unnamed_over(&s->unnamed, s->track.done);
     if (whole[PGWIRE_HEADER] == 'I')
         session_notes_idle(&s->notes);
     if (s->reads != NULL)
@@ -363,13 +398,19 @@ static void on_server(struct session *s, char type, const char *whole, size_t ha
             on_parameter(s, whole, have);
         return;
     case 'E':
-    case 'G':
-    case 'H':
-    case 'W':
-    case 'c':
+        if (s->renumber != NULL && track_skips(&s->track))
+            renumber_skip(s->renumber);
         track_server(&s->track, type, 0);
         return;
+    case '1':
+    case '3':
+        track_server(&s->track, type, 0);
+        unnamed_done(&s->unnamed, s->track.done);
+        return;
+    case 'D':
+        return;
     default:
+        track_server(&s->track, type, 0);
         return;
     }
 }
@@ -428,6 +469,7 @@ static enum verdict take_server(struct session *s, char *p, size_t n, size_t *re
             if (!forward(s, &s->client, p + from, at - from))
                 return QUIT;
             from = at + have;
+            track_server(&s->track, type, 0); /* of what the door asked itself */
         } else {
             on_server(s, type, p + at, have, total);
         }

@@ -97,8 +97,8 @@ bool reads_owes(const struct session *s)
  * one that is gone. */
 static void add_unnamed(const struct session *s, struct buf *out)
 {
-    if (s->unnamed.len > 0)
-        buf_add(out, s->unnamed.data, s->unnamed.len);
+    if (s->unnamed.text.len > 0)
+        buf_add(out, s->unnamed.text.data, s->unnamed.text.len);
     else
         message_close_statement(out, "");
     pgwire_sync(out);
@@ -111,7 +111,7 @@ static void paid(struct session *s, struct backend *b)
     if (r == NULL || r->phase != READS_LEAVING)
         return;
     if (b->talk.errors > 0)
-        buf_clear(&s->unnamed);
+        unnamed_none(&s->unnamed);
     s->unnamed_away = false;
     r->phase = READS_HOME;
     r->pass_once = s->stopped;
@@ -291,7 +291,7 @@ static void give_unnamed(struct session *s, struct backend *twin)
     AUTO_BUF out = {0};
     struct fault f = {0};
 
-    buf_add(&out, s->unnamed.data, s->unnamed.len);
+    buf_add(&out, s->unnamed.text.data, s->unnamed.text.len);
     if (type_map_parse(door_types_way_between(s->worker, SIDE_SOURCE, SIDE_TARGET), out.data + PGWIRE_HEADER,
                        out.len - PGWIRE_HEADER, &f) != ERR_OK) {
         reads_give_up(s);
@@ -525,7 +525,7 @@ static void left(struct session *s, struct backend *b)
         return;
     }
     if (b->talk.errors > 0)
-        buf_clear(&s->unnamed);
+        unnamed_none(&s->unnamed);
     s->unnamed_away = false;
     r->phase = READS_HOME;
     s->track = (struct track){.status = 'T'};

@@ -17,6 +17,7 @@ static void replay(struct session *s, struct backend *twin)
     buf_add(&again, buf_cstr(&r->batch), r->batch.len - r->left);
     buf_add(&again, buf_cstr(&s->client.kept), s->client.kept.len);
     s->track = r->before;
+    buf_clear(&s->unnamed.sent); /* it is sent again */
     (void)reads_come_back(s);
     if (twin != NULL)
         backend_end(twin);

@@ -169,7 +169,7 @@ static bool take_parse(struct taking *t, const char *body, size_t n)
 /* The text of the unnamed statement that was there before. */
 static const char *unnamed_before(const struct session *s)
 {
-    const struct buf *b = &s->unnamed;
+    const struct buf *b = &s->unnamed.text;
     const char *text = b->len > PGWIRE_HEADER + 1 ? b->data + PGWIRE_HEADER + 1 : NULL;
 
     return text != NULL && memchr(text, '\0', b->len - PGWIRE_HEADER - 1) != NULL ? text : NULL;
@@ -188,7 +188,7 @@ static const char *statement_text(struct taking *t, const char *name)
         return known != NULL && !known->from_sql ? known->text : NULL;
     if (!t->batch->makes_unnamed) {
         t->batch->unnamed_before = true;
-        t->unnamed = t->s->unnamed_large ? NULL : unnamed_before(t->s);
+        t->unnamed = t->s->unnamed.unknown || t->s->unnamed.unsure ? NULL : unnamed_before(t->s);
     }
     return t->unnamed;
 }

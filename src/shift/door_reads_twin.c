@@ -90,7 +90,8 @@ static bool may_have(const struct session *s, const struct session_state *state,
     const char *read_only = session_setting_find(state->effective, state->effective_count, READ_ONLY);
     struct reads *r = s->reads;
 
-    if (isolation == NULL || read_only == NULL || session_unmovable(state, arena) != NULL || state->channel_count > 0 || s->notes.customs_lost || s->notes.dblink)
+    if (isolation == NULL || read_only == NULL || session_unmovable(state, arena) != NULL || state->channel_count > 0 ||
+        s->notes.customs_lost || s->notes.calls || s->notes.dblink)
         return false;
     r->isolation = reading_isolation(isolation);
     r->read_only = strcmp(read_only, "on") == 0;

@@ -95,7 +95,7 @@ void session_free(struct session *s)
     free(s->application);
     buf_fini(&s->startup);
     buf_fini(&s->told);
-    buf_fini(&s->unnamed);
+    unnamed_fini(&s->unnamed);
     session_notes_fini(&s->notes);
     renumber_free(s->renumber);
     free(s);

@@ -113,6 +113,7 @@ static void note_custom(struct session_notes *n, const char *name, size_t len)
 {
     char lower[NAME_MOST + 1] = {0};
 
+    n->seeded = n->seeded || is_word(name, len, "seed"); /* a way to say setseed */
     if (memchr(name, '.', len) == NULL)
         return; /* the server's own: pg_settings has it */
     if (!is_plain(name, len)) {
@@ -258,6 +259,8 @@ static void look_at(struct scan *s, const char *word, size_t len)
         read_set(s, behind);
     else if (is_word(word, len, "set_config"))
         read_set_config(s, behind);
+    else if (is_word(word, len, "setseed"))
+        n->seeded = true;
     else if (is_word(word, len, "currval") || is_word(word, len, "lastval"))
         note_reading(s);
     else if (is_word(word, len, "nextval") || is_word(word, len, "insert") || is_word(word, len, "setval") ||
@@ -308,6 +311,22 @@ void session_notes_piece(struct session_notes *n, const char *sql, size_t len, e
         buf_add(&n->tail, s.at, (size_t)(s.end - s.at));
 }
 
+static bool is_of_large_objects(uint32_t function)
+{
+    static const uint16_t all[] = {715, 764, 765,  767,  952,  953,  954,  955,  956,  957,
+                                   958, 964, 1004, 3170, 3171, 3172, 3457, 3458, 3459, 3460};
+
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        if (all[i] == function)
+            return true;
+    return false;
+}
+
+void session_notes_call(struct session_notes *n, uint32_t function)
+{
+    n->calls = n->calls || !is_of_large_objects(function);
+}
+
 void session_notes_fini(struct session_notes *n)
 {
     for (size_t i = 0; i < n->custom_count; i++)
@@ -321,7 +340,11 @@ const char *session_notes_unmovable(const struct session_notes *n)
 {
     if (n->reads_sequences)
         return "currval or lastval across transactions";
+    if (n->seeded)
+        return "setseed: what random() gives next";
     if (n->dblink)
         return "a connection of dblink";
+    if (n->calls)
+        return "a function called by a FunctionCall message, which leat does not look into";
     return n->customs_lost ? "custom settings whose names leat did not see" : NULL;
 }

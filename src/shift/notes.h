@@ -9,6 +9,7 @@
 #define LEAT_SHIFT_NOTES_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "base/mem.h"
 
@@ -23,6 +24,9 @@ struct session_notes {
     bool advanced;     /* in this transaction a sequence may have been advanced */
     bool reads_sequences; /* a currval or lastval that may look back to an earlier transaction */
     bool dblink;          /* dblink_connect */
+    bool seeded; /* setseed, or set_config of it (SET seed is not told from a column of UPDATE): where random() stands
+                    has no view, and goes on with any later transaction */
+    bool calls;           /* a function by a FunctionCall message */
     bool discard;         /* DISCARD or RESET ALL was seen: ask the session anew */
 };
 
@@ -34,6 +38,8 @@ enum session_text {
 void session_notes_text(struct session_notes *n, const char *sql, size_t len, enum session_text how);
 /* A text too large to be had whole, in the pieces it comes in; more: this is not the last one. */
 void session_notes_piece(struct session_notes *n, const char *sql, size_t len, enum session_text how, bool more);
+/* A FunctionCall, which has a number in the place of a text. Those of large objects leave nothing in a session. */
+void session_notes_call(struct session_notes *n, uint32_t function);
 /* At each ReadyForQuery 'I': the transaction is over. */
 static inline void session_notes_idle(struct session_notes *n)
 {

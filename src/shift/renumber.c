@@ -156,6 +156,13 @@ static void on_error(struct renumber *r)
     r->waits = false;
 }
 
+void renumber_skip(struct renumber *r)
+{
+    while (head(r) != '\0' && head(r) != 'S')
+        r->at++;
+    r->deaf = head(r) == '\0';
+}
+
 static void on_ready(struct renumber *r)
 {
     while (head(r) != '\0' && !ends(head(r)))

@@ -26,6 +26,8 @@ bool renumber_client_whole(char type);
 bool renumber_server_whole(const struct renumber *r, char type);
 enum renumbered renumber_client(struct renumber *r, char type, char *body, size_t n, struct buf *before, struct fault *f);
 enum renumbered renumber_server(struct renumber *r, char type, char *body, size_t n, struct fault *f);
+/* The error that came makes the server deaf up to the next Sync, whatever stands before that. */
+void renumber_skip(struct renumber *r);
 bool renumber_waits(const struct renumber *r);
 
 #endif

@@ -26,8 +26,12 @@ def bind(name, values=(), formats=(), results=()):
     return message(b"B", body + struct.pack(f"!H{len(results)}H", len(results), *results))
 
 
-def execute():
-    return message(b"E", b"\0" + struct.pack("!I", 0))
+def execute(portal=""):
+    return message(b"E", portal.encode() + b"\0" + struct.pack("!I", 0))
+
+
+def close(name):
+    return message(b"C", b"S" + name.encode() + b"\0")
 
 
 def describe(name):

@@ -9,7 +9,7 @@ import threading
 import pytest
 
 from door import Door, make_authority, switch
-from rawpg import Raw, Refused, bind, columns, describe, execute, message, parse, query, sync
+from rawpg import Raw, Refused, bind, close, columns, describe, execute, message, parse, query, sync
 from test_door import TYPES, column_types, move, pair, value   # noqa: F401  (pair is a fixture)
 from wait import wait_for
 
@@ -266,3 +266,87 @@ def test_a_warm_has_an_end_where_clients_come_and_go(pair):   # noqa: F811
             t.join()
         for c in stay:
             c.close()
+
+
+SKIPPED = {   # what the client sends up to its Sync; the second Parse is not carried out, and what is there then
+    "skipped": ("kept", (execute("nowhere"), parse("", "select 'skipped'"))),
+    "skipped-by-close": ("kept", (execute("nowhere"), close(""))),
+    "skipped-query": ("kept", (execute("nowhere"), query("select 1"))),
+    "failed": (None, (parse("", "select nonsense"),)),
+    "failed-behind-one": (None, (parse("", "select 'first'"), parse("", "select nonsense"))),
+    "skipped-behind-one": ("first", (parse("", "select 'first'"), execute("nowhere"), parse("", "select 'skipped'"), parse("", "select 'skipped, too'"))),
+    "closed": (None, (close(""),)),
+    "not-of-this-encoding": ("kept", (parse("", b"select '\xff'"),)),
+    "many": ("39", (*(parse("", f"select '{n}'") for n in range(40)), execute("nowhere"), *(parse("", f"select '{n}'") for n in range(40, 80)))),
+}
+
+
+@pytest.mark.parametrize("which", SKIPPED)
+def test_a_parse_that_was_skipped_is_not_the_unnamed_statement(pair, which):   # noqa: F811
+    """After an error the server is deaf up to the Sync: what was there before is there still, on either side."""
+    _, _, door = pair()
+    there, batch = SKIPPED[which]
+    with Raw(door.port, db="shop") as c, Raw(door.port, db="shop") as beside:   # beside: nothing is asked of it twice
+        for x in (c, beside):
+            x.sql("select 1")
+            x.send(parse("", "select 'kept'"), sync())
+        for epoch in (0, 1):   # there and back
+            if there is None:
+                with contextlib.suppress(Refused):
+                    c.send(*batch, sync())
+            else:
+                with pytest.raises(Refused):
+                    c.send(*batch, sync())
+            assert move(door, epoch=epoch)["moved"] == 2
+            if there is None:
+                with pytest.raises(Refused, match="26000"):
+                    c.send(bind(""), execute(), sync())
+            else:
+                assert c.rows(bind(""), execute(), sync()) == [[there.encode()]]
+            assert beside.rows(bind(""), execute(), sync()) == [[b"kept"]]
+
+
+def test_a_rebuild_without_a_warm_before_it(pair):   # noqa: F811
+    """It makes the connections, and knows what functions set, as a warm would have."""
+    old, new, door = pair(13, 17)
+    for server, db in ((old, "shop"), (new, "shop_new")):
+        server.sql(SETS.format("tenant"), db=db)
+    c = door.connect()
+    value(c, "select set_tenant('42')")
+    for epoch, to in ((0, "target"), (1, "source")):
+        assert door.hold(epoch=epoch)["ok"]
+        rebuilt = door.rebuild()
+        assert rebuilt["ok"], rebuilt
+        assert door.release(to, epoch + 1)["moved"] == 1
+        assert value(c, "select current_setting('app.tenant', true)") == "42"
+
+
+def call(function, *values):
+    """A FunctionCall, of text."""
+    return message(b"F", struct.pack("!IHH", function, 0, len(values)) + b"".join(struct.pack("!i", len(v)) + v for v in values) + struct.pack("!H", 0))
+
+
+def test_a_function_call_is_looked_at(pair):   # noqa: F811
+    """By the message, not by SQL: what it may have done to its session nobody sees. Those of large objects are known to do nothing."""
+    old, new, door = pair()
+    with Raw(door.port, db="shop") as c, Raw(door.port, db="shop") as d:
+        made = int(d.send(call(957, b"-1"))[0][1][4:])     # lo_creat
+        d.send(call(964, b"%d" % made))                      # lo_unlink
+        set_config = int(c.sql("select 'set_config'::regproc::oid")[0][0])
+        c.send(call(set_config, b"app.tenant", b"42", b"f"))
+        assert c.sql("select current_setting('app.tenant')") == [["42"]]
+        assert door.warm()["ok"]
+        held = door.hold(deadline_ms=1500)
+        assert not held["ok"] and ["FunctionCall" in who["what"] for who in held["why"]] == [True], held
+        door.wait_phase("serving")
+    with Raw(door.port, db="shop") as c:
+        for server, db in ((new, "shop_new"), (old, "shop")):
+            server.sql("create function one() returns int language sql as 'select 1'", db=db)
+        one, there = (int(server.one("select 'one'::regproc::oid", db=db)) for server, db in ((old, "shop"), (new, "shop_new")))
+        assert one != there
+        assert move(door, epoch=door.row("source")[0])["moved"] == 1
+        made = int(c.send(call(957, b"-1"))[-2][1][4:])
+        c.send(call(964, b"%d" % made))
+        c.sock.sendall(call(one))   # its number means another function here, or none
+        kind, body = c.read()
+        assert kind == b"E" and b"C0A000" in body, (kind, body)

@@ -46,7 +46,7 @@ class Shop:
         self.old.sql(SCHEMA + GRANTS, db="shop")
         self.ports = [servers._free_port() for _ in range(doors)]
         text = make_config({"shop": (self.old.dsn("shop", user="leat"), self.new.dsn("shop", user="leat"))}, None, "gates:\n  rehearsals: 0\n  pause: 5s\n")
-        door = f"    door: [{', '.join(f'127.0.0.1:{port}' for port in self.ports)}]\n    door_trust: [127.0.0.1/32]\n    reads: {reads}\n"
+        door = f"    door: [{', '.join(f'127.0.0.1:{port}' for port in self.ports)}]\n    door_trust: [127.0.0.1/32]\n" + (f"    reads: {reads}\n" if reads else "")
         self.leat = migration(config=text.replace("    target:", door + "    target:", 1))
         self.leat.run("start", "--yes")
         for port in self.ports:
@@ -205,6 +205,10 @@ def test_prepared_statements_and_the_extended_protocol(server, migration):
         assert there(parse("", "update item set n = n where id = $1 returning n", (23,)), bind("", [b"1"]), execute(), sync())[0] is False
         assert there(parse("", "select 9"), sync())[0] is False                         # prepared alone: at the source
         assert there(bind(""), execute(), sync()) == (True, [[b"9"]])
+        with pytest.raises(Refused, match="42703"):                                     # it destroyed the one of before, or was skipped: the source knows
+            r.send(parse("", "select nonsense from item"), sync())
+        with pytest.raises(Refused, match="26000"):
+            r.send(bind(""), execute(), sync())
         # its unnamed statement is on the target alone, and what uses it goes to the source
         assert there(parse("", "select id from item order by id limit 3"), bind(""), execute(), sync())[0] is True
         portal = message(b"B", b"\0\0" + bytes(6)) + message(b"E", b"\0\0\0\0\2") + sync()
@@ -399,3 +403,22 @@ def test_the_target_goes_while_it_answers(server, migration):
     assert value(d, "select n from item where id = 1") == 77
     wait_for(lambda: shop.at_target(c), 60, "reads at the target again", show=lambda: f"{shop.reads()}\n{shop.leat.logs()}")
     assert value(c, "select n from item where id = 1") == 77
+
+
+def test_a_share_where_the_target_was_denied(server, migration):
+    """No share stands in the file: after a rollback nobody is let in on the target. Who says one lets them in there again, and so it stays while that counts."""
+    shop = Shop(server, migration, reads=None)
+    c = shop.connect()
+    wait_for(lambda: shop.leat.run("rehearse", "--yes", check=False).status == 0, 60, "a rehearsal", show=shop.leat.logs)
+    shop.leat.wait_status(lambda s: s["stores"][0]["way_back"]["following"], 60, "the way back to be followed")
+    for command in ("cutover", "rollback"):
+        last = {}
+        wait_for(lambda: shop.leat.run("verify", check=False).status == 0 and last.update(a=shop.leat.run(command, "--yes", check=False)) is None and last["a"].status == 0,
+                 90, command, show=lambda: f"{last} {shop.leat.logs()}")   # noqa: B023
+    with pytest.raises(psycopg2.OperationalError, match="permission denied"):
+        shop.new.conn("shop", user="app").close()
+    wait_for(lambda: shop.leat.run("shift", "shop", "100%", check=False).status == 0, 10, "the doors to say that the source serves")
+    shop.settle(c)
+    shop.leat.run("rollback", "--yes", check=False)   # again: it denies where that was left undone
+    with shop.new.conn("shop", user="app"), contextlib.closing(shop.connect()) as another:
+        shop.settle(another)

@@ -206,6 +206,14 @@ static void other_words(void **state)
     note(&n, "select dblink_connect('c', 'dbname=x')");
     assert_string_equal(session_notes_unmovable(&n), "a connection of dblink");
     session_notes_fini(&n);
+    note(&n, "select random(), seed from setseeds; set seeds.seed = 1; update planet set seed = 5");
+    assert_null(session_notes_unmovable(&n));
+    note(&n, "select setseed(0.5)");
+    assert_string_equal(session_notes_unmovable(&n), "setseed: what random() gives next");
+    session_notes_fini(&n);
+    note(&n, "select set_config('Seed', '0.5', false)");
+    assert_string_equal(session_notes_unmovable(&n), "setseed: what random() gives next");
+    session_notes_fini(&n);
 }
 
 int main(void)

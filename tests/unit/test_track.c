@@ -84,6 +84,34 @@ static void test_copy(void **state)
     is_at_boundary(">Q c <TDCZI", true); /* an end of data that nobody reads */
 }
 
+/* An error of these makes the server deaf up to the Sync; it says nothing of a Query before that. */
+static void test_deaf(void **state)
+{
+    (void)state;
+    is_at_boundary(">PQS <EZI", true);
+    is_at_boundary(">PBEFQS <12EZI", true);
+    is_at_boundary(">P <E >Q", false);
+    is_at_boundary(">P <E >Q >S <ZI", true);
+    is_at_boundary(">PQ <E", false);
+    is_at_boundary(">PQ <E >S <ZI", true);
+    is_at_boundary(">PQS <1EZI", false); /* the Query's own */
+    is_at_boundary(">PQS <1EZI ZI", true);
+    is_at_boundary(">PDBDEQS <1tT2TDDCEZI ZI", true);
+    is_at_boundary(">PDBDEQS <1tn2nCTDCZI ZI", true);
+    is_at_boundary(">PBEQS <12ETDCZI", true);
+    is_at_boundary(">PBEQS <12IEZI ZI", true);
+    is_at_boundary(">PBEQS <12sEZI ZI", true);
+    is_at_boundary(">CQS <3EZI ZI", true);
+    is_at_boundary(">QPQS <TDCTDCZI EZI", true); /* of a Query that says much, and of the Parse behind it */
+    is_at_boundary(">PBES PQS <12DCZI EZI", true);
+    is_at_boundary(">PBES PQS <12DCEZI EZI", true);   /* the first is of the Sync, as it commits */
+    is_at_boundary(">PBES <12G >cPQS <C1EZI", false); /* the Sync among the data is none */
+    is_at_boundary(">PBES <12G >cPQS <C1EZI ZI", true);
+    is_at_boundary(">PBES <12G >cPQS <CEZI", true);
+    is_at_boundary(">QS <G >c PQS <CZI EZI", true);
+    is_at_boundary(">QS <G >c PQS <CZI 1EZI", false);
+}
+
 static void test_who_waits(void **state)
 {
     struct track idle = play(">Q <CZI");
@@ -121,8 +149,9 @@ static void test_it_fills_up(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_simple), cmocka_unit_test(test_extended), cmocka_unit_test(test_copy), cmocka_unit_test(test_who_waits),
-                                       cmocka_unit_test(test_it_fills_up)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_simple),    cmocka_unit_test(test_extended),
+                                       cmocka_unit_test(test_copy),      cmocka_unit_test(test_deaf),
+                                       cmocka_unit_test(test_who_waits), cmocka_unit_test(test_it_fills_up)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
