@@ -12,6 +12,8 @@
 --   leat.take_over()      ... and only after that does abort_attempt's like count there, on its new timeline
 --   leat.force_open()     the other side is lost for good: this one serves, whatever that one says, as the server it is now; by a later epoch than any known
 --   leat.leave()          the other side serves since then: this one, which is back, no longer does; one that was shut all the while has only to take the epoch
+-- Whoever grants the doors' role changes the same rows of the catalog (door_role.c).
+SELECT pg_catalog.pg_advisory_xact_lock(1818583412, 1935894637);
 CREATE OR REPLACE FUNCTION leat.fence() RETURNS trigger LANGUAGE plpgsql AS $leat$
 BEGIN
     RAISE EXCEPTION 'leat: %.% takes no writes on this side', TG_TABLE_SCHEMA, TG_TABLE_NAME

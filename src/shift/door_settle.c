@@ -153,7 +153,8 @@ bool authority_stands(struct authority *a, enum side old, int64_t epoch, int64_t
         snprintf(why, 256, "%.250s", f.why);
     else if (!is_the_gates(views, other))
         snprintf(why, 256,
-                 "the door's way to the %s (door_%s in leat.yaml) leads to another server than that of the gate",
+                 "the %s the door reaches is not the server of the gate: it failed over since, or door_%s in leat.yaml "
+                 "leads to another one",
                  side_name(other), side_name(other));
     else if (!row->there || row->side != old || row->epoch != epoch || row->attempt != attempt ||
              pg_settle_promoted(views, old))

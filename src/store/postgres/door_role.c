@@ -7,7 +7,9 @@
 #include "sql_embedded.h"
 #include "store/postgres/fence.h"
 
-#define LOCK "SELECT pg_catalog.pg_advisory_lock(1818583412, 1935894637)" /* leat_schema.sql's */
+#define LOCK                                                                                                           \
+    "SELECT pg_catalog.pg_advisory_lock(1818583412, 1935894637)" /* of leat_schema.sql and switch_functions.sql, too   \
+                                                                  */
 #define UNLOCK "SELECT pg_catalog.pg_advisory_unlock(1818583412, 1935894637)"
 
 static const char *doors_dsn(const struct config_store *c, enum side side)
