@@ -444,8 +444,12 @@ void move_rebuild(struct session *s)
 {
     const char *why = NULL;
 
-    if (s->state != NULL && asked_too_little(s))
+    if (s->state != NULL && asked_too_little(s)) {
+        s->rebuild_how = "it was asked what it is: more settings are known by now";
         move_forget(s);
+        move_inspect(s);
+        return;
+    }
     if (s->state == NULL) { /* it was not asked again */
         rebuild_known(s);
         return;
