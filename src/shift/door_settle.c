@@ -8,6 +8,7 @@
 
 #include <string.h>
 
+#include "base/log.h"
 #include "store/least_epoch.h"
 #include "store/postgres/settle.h"
 
@@ -102,6 +103,8 @@ enum settled authority_settle(struct authority *a, int64_t *ret_epoch, char why[
         return SETTLED_NOT;
     }
     *ret_epoch = s.epoch;
+    if (least_epoch_raise(a->door->state_dir, a->door->store->name, s.epoch, &f) != ERR_OK)
+        log_fault(LOG_WARN, a->door->name, &f); /* the next command says it again */
     return s.side == SIDE_SOURCE ? SETTLED_SOURCE : SETTLED_TARGET;
 }
 

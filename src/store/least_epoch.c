@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include "base/mem.h"
@@ -34,43 +35,66 @@ static bool write_all(int fd, const char *text)
     return write(fd, text, n) == (ssize_t)n && fsync(fd) == 0;
 }
 
-static bool sync_folder(const char *path)
+/* Commands, doors and engines write it: one at a time. Gone with the descriptor. */
+static int lock_folder(const char *path)
 {
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    bool synced = fd >= 0 && fsync(fd) == 0;
 
-    if (fd >= 0)
-        close(fd);
-    return synced;
+    while (fd >= 0 && flock(fd, LOCK_EX) != 0)
+        if (errno != EINTR) {
+            close(fd);
+            return -1;
+        }
+    return fd;
 }
 
-static enum err forget(const char *state_dir, const char *path, struct fault *f)
+static enum err forget(int folder, const char *path, struct fault *f)
 {
-    if ((unlink(path) != 0 && errno != ENOENT) || !sync_folder(state_dir))
+    if ((unlink(path) != 0 && errno != ENOENT) || fsync(folder) != 0)
         return fault_set(f, ERR_STATE_DIR, "cannot remove %s: %s", path, strerror(errno));
     return ERR_OK;
 }
 
-enum err least_epoch_write(const char *state_dir, const char *store, int64_t epoch, struct fault *f)
+static enum err replace(int folder, const char *path, int64_t epoch, struct fault *f)
 {
-    AUTO_CHARS *path = mem_format("%s/%s.least-epoch", state_dir, store);
     AUTO_CHARS *new = mem_format("%s.new", path);
     AUTO_CHARS *text = mem_format("%" PRId64 "\n", epoch);
-    bool written;
-    int fd;
+    int fd = open(new, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    bool written = fd >= 0 && write_all(fd, text);
 
-    if (epoch == 0)
-        return forget(state_dir, path, f);
-    fd = open(new, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    written = fd >= 0 && write_all(fd, text);
     if (fd >= 0)
         close(fd);
-    if (!written || rename(new, path) != 0 || !sync_folder(state_dir))
+    if (!written || rename(new, path) != 0 || fsync(folder) != 0)
         return fault_set(f, ERR_STATE_DIR, "cannot write %s: %s", path, strerror(errno));
     return ERR_OK;
 }
 
+static enum err write_locked(const char *state_dir, const char *store, int64_t epoch, bool only_later, struct fault *f)
+{
+    AUTO_CHARS *path = mem_format("%s/%s.least-epoch", state_dir, store);
+    int folder = lock_folder(state_dir);
+    enum err err = ERR_OK;
+
+    if (folder < 0)
+        return fault_set(f, ERR_STATE_DIR, "cannot write %s: its folder: %s", path, strerror(errno));
+    if (only_later && least_epoch_read(state_dir, store) >= epoch)
+        err = ERR_OK;
+    else if (epoch == 0)
+        err = forget(folder, path, f);
+    else
+        err = replace(folder, path, epoch, f);
+    close(folder);
+    return err;
+}
+
+enum err least_epoch_write(const char *state_dir, const char *store, int64_t epoch, struct fault *f)
+{
+    return write_locked(state_dir, store, epoch, false, f);
+}
+
 enum err least_epoch_raise(const char *state_dir, const char *store, int64_t epoch, struct fault *f)
 {
-    return least_epoch_read(state_dir, store) < epoch ? least_epoch_write(state_dir, store, epoch, f) : ERR_OK;
+    if (least_epoch_read(state_dir, store) >= epoch)
+        return ERR_OK;
+    return write_locked(state_dir, store, epoch, true, f);
 }

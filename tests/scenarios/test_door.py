@@ -235,6 +235,7 @@ def test_a_door_that_starts_after_a_decision_opens_the_other_side(pair):
     decide(old, "shop", 1)
     door.start()
     assert door.row("target") == (1, "target", 1, True)   # by its own compare-and-set
+    assert (door.state / "shop.least-epoch").read_text() == "1\n"   # for when neither row says so any more; no command was there to
     assert value(door.connect(), "select current_database()") == "shop_new"
 
 

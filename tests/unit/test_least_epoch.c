@@ -1,5 +1,6 @@
 /* STATE/STORE.least-epoch: what this machine knows to have served only grows (store/least_epoch.h). */
 #include <fcntl.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -35,6 +36,40 @@ static void test_it_only_grows(void **state)
     assert_int_equal(least_epoch_raise(dir, "shop", 4, &f), ERR_OK);
     expect(4);
     assert_int_equal(least_epoch_read(dir, "other"), 0);
+}
+
+#define WRITERS 4
+#define STEPS 50
+
+static void *raise_often(void *arg)
+{
+    struct fault f = {0};
+
+    for (int64_t i = *(const int64_t *)arg; i < WRITERS * STEPS; i += WRITERS)
+        if (least_epoch_raise(dir, "many", i + 1, &f) != ERR_OK || least_epoch_read(dir, "many") < i + 1 ||
+            least_epoch_read(dir, "many") > WRITERS * STEPS)
+            return arg;
+    return NULL;
+}
+
+/* Commands, doors, engines: whoever opens a side says so. */
+static void test_many_raise_it_at_once(void **state)
+{
+    static int64_t first[WRITERS] = {0, 1, 2, 3};
+    pthread_t threads[WRITERS];
+    struct fault f = {0};
+
+    (void)state;
+    for (int i = 0; i < WRITERS; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, raise_often, &first[i]), 0);
+    for (int i = 0; i < WRITERS; i++) {
+        void *failed;
+
+        assert_int_equal(pthread_join(threads[i], &failed), 0);
+        assert_null(failed);
+    }
+    assert_int_equal(least_epoch_read(dir, "many"), WRITERS * STEPS);
+    assert_int_equal(least_epoch_write(dir, "many", 0, &f), ERR_OK);
 }
 
 /* Of a --force that certainly failed. */
@@ -93,9 +128,8 @@ static int remove_dir(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_it_only_grows),
-        cmocka_unit_test(test_it_is_taken_back),
-        cmocka_unit_test(test_one_that_cannot_be_read),
+        cmocka_unit_test(test_it_only_grows),         cmocka_unit_test(test_many_raise_it_at_once),
+        cmocka_unit_test(test_it_is_taken_back),      cmocka_unit_test(test_one_that_cannot_be_read),
         cmocka_unit_test(test_a_folder_that_is_gone),
     };
 
