@@ -15,6 +15,9 @@
 #include "shift/door_reads.h"
 #include "shift/door_verifiers.h"
 
+#define FILES_A_CLIENT 3 /* its own, its server's, and the other side's */
+#define FILES_OF_ITS_OWN 200
+
 #define TURN_MS 500
 
 static _Atomic bool asked_to_stop;
@@ -36,17 +39,43 @@ static void watch_signals(void)
     (void)sigaction(SIGHUP, &ignore, NULL);
 }
 
-/* It holds keys that open servers: no core, no debugger of another user. It holds clients: as many descriptors as it may. */
+/* It holds keys that open servers: no core, no debugger of another user. */
 static void shelter(void)
 {
-    struct rlimit files;
-
     if (getenv("LEAT_DUMPABLE") == NULL)
         (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-    if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < files.rlim_max) {
-        files.rlim_cur = files.rlim_max;
-        (void)setrlimit(RLIMIT_NOFILE, &files);
-    }
+}
+
+/* How many files it may open, at best as many as wanted: who may raise the limit does. */
+static int64_t raise_files(int64_t wanted)
+{
+    struct rlimit files;
+    struct rlimit more;
+
+    if (getrlimit(RLIMIT_NOFILE, &files) != 0)
+        return wanted;
+    more = (struct rlimit){(rlim_t)wanted, files.rlim_max > (rlim_t)wanted ? files.rlim_max : (rlim_t)wanted};
+    if (files.rlim_cur >= (rlim_t)wanted || setrlimit(RLIMIT_NOFILE, &more) == 0)
+        return wanted;
+    files.rlim_cur = files.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &files);
+    return (int64_t)files.rlim_max;
+}
+
+/* Those there are files for: beyond them a client would be let in, and a switch could not be made ready. */
+static void count_clients(struct door *door)
+{
+    int64_t wanted = FILES_OF_ITS_OWN + (int64_t)FILES_A_CLIENT * door->config->limits.door_clients;
+    int64_t files = raise_files(wanted);
+
+    door->most_clients = door->config->limits.door_clients;
+    if (files >= wanted)
+        return;
+    door->most_clients = files > FILES_OF_ITS_OWN + FILES_A_CLIENT ? (files - FILES_OF_ITS_OWN) / FILES_A_CLIENT : 1;
+    log_line(LOG_WARN, door->name,
+             "may open %lld files (ulimit -n; LimitNOFILE= of a service): that is enough for %lld clients, three each "
+             "while a switch is made ready; limits.door_clients (%d) asks for %lld",
+             (long long)files, (long long)door->most_clients, door->config->limits.door_clients, (long long)wanted);
 }
 
 /* --- its address --- */
@@ -137,6 +166,7 @@ static enum err make(struct door *door, struct fault *f)
     for (int i = 0; i < 2; i++)
         if (door_side_resolve(&door->sides[i], &away) != ERR_OK)
             log_fault(LOG_WARN, door->name, &away);
+    count_clients(door);
     read_trust(door);
     TRY(door_tls_init(door, f));
     door->worker_count = thread_count(door->config);

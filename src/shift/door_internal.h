@@ -347,6 +347,7 @@ struct door {
     const struct config_store *store;
     const char *state_dir;
     char *name;              /* "shop.door.0" */
+    int64_t most_clients;
     char name_now[96];       /* with its pid, once another process has its address */
     char predecessor[96];    /* the process that had the address before, while it may drain; "": none */
     pthread_mutex_t elsewhere_lock;

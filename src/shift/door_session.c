@@ -33,7 +33,7 @@ void session_accept(struct worker *w, int fd, const struct sockaddr_storage *pee
 {
     struct session *s;
 
-    if (atomic_load(&w->door->clients) > (int64_t)w->door->config->limits.door_clients + w->door->config->limits.door_clients / 4 + 100) {
+    if (atomic_load(&w->door->clients) > w->door->most_clients + w->door->most_clients / 4 + 50) {
         close(fd); /* far beyond: not even words for it */
         return;
     }
@@ -291,8 +291,10 @@ static void begin_session(struct session *s, const struct pgwire_startup *packet
         session_refuse(s, "3D000", text, "correct the database's name, or connect to its server itself");
         return;
     }
-    if (atomic_load(&door->clients) > door->config->limits.door_clients) {
-        session_refuse(s, "53300", "this door has as many clients as limits.door_clients allows", "raise it in leat.yaml and start the door anew");
+    if (atomic_load(&door->clients) > door->most_clients) {
+        session_refuse(
+            s, "53300", "this door has as many clients as limits.door_clients, or the files it may open, allow",
+            "raise limits.door_clients in leat.yaml, or what its log says of files, and start the door anew");
         return;
     }
     s->user = mem_dup(user);

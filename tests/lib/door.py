@@ -88,11 +88,12 @@ class Door:
                                f"    door: 127.0.0.1:{self.port}\n    door_trust: {trust}\n{extra}{limits}")
         self.env = {**os.environ, "LEAT_DUMPABLE": "1", **(env or {})}
         self.log = self.folder / "door.log"
+        self.binary = [BINARY]
         self.start()
 
     def start(self):
         with open(self.log, "ab") as log:
-            self.process = popen_mortal([BINARY, "--config", self.config, "--state", self.state, "door", "shop", "--nth", self.nth],
+            self.process = popen_mortal([*self.binary, "--config", self.config, "--state", self.state, "door", "shop", "--nth", self.nth],
                                         stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.env)
         self.control = None
 

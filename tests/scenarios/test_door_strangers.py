@@ -1,4 +1,6 @@
 """Who comes to a door and is no session, or a bad one: scanners, storms, malformed and enormous messages, slow ends. Others go on all the same."""
+import contextlib
+import os
 import pathlib
 import socket
 import struct
@@ -7,8 +9,9 @@ import time
 import psycopg2
 import pytest
 
+import leat
 from rawpg import Raw, query, startup_packet
-from test_door import pair, value   # noqa: F401  (pair is a fixture)
+from test_door import move, pair, value   # noqa: F401  (pair is a fixture)
 from wait import wait_for
 
 
@@ -149,3 +152,24 @@ def test_a_message_said_to_be_enormous_costs_no_memory(pair):   # noqa: F811
             assert memory < 60000, f"{memory} kB"
     wait_for(lambda: door.status()["clients"] == 1, 10, "them to be gone")
     assert value(other, "select 1") == 1
+
+
+def test_no_more_clients_than_there_are_files_for(pair):   # noqa: F811
+    """Told at the start, and to whoever is one too many; those who are in can be moved."""
+    _, _, door = pair()
+    door.close()
+    no_root = ["setpriv", "--bounding-set", "-sys_resource", "--inh-caps", "-sys_resource"] if os.geteuid() == 0 else []   # it could raise the limit
+    script = door.folder / "few-files"
+    script.write_text(f"#!/bin/sh\nulimit -Sn 230 && ulimit -Hn 230 && exec {leat.BINARY} \"$@\"\n")
+    script.chmod(0o755)
+    door.binary = [*no_root, script]
+    door.start()
+    log = door.log.read_text()
+    assert "may open 230 files" in log and "enough for 10 clients" in log, log
+    with contextlib.ExitStack() as stack:
+        first = [stack.enter_context(contextlib.closing(door.connect())) for _ in range(10)]
+        with pytest.raises(psycopg2.OperationalError, match="the files it may open"):
+            door.connect()
+        wait_for(lambda: door.status()["clients"] == 10, 10, "the one too many to be gone")
+        assert move(door)["moved"] == 10
+        assert [value(c, "select 1") for c in first] == [1] * 10
