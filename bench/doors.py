@@ -106,7 +106,7 @@ def idle(port, pid):
 def bench_door(save):
     if shutil.which("pgbouncer") is None:
         sys.exit("door: PgBouncer is what it is measured against, and is not here: apt-get install pgbouncer (its service need not run), then again")
-    settings = {"max_connections": str(IDLE + 200), "shared_buffers": "512MB", "max_wal_senders": "0", "max_files_per_process": "100"}
+    settings = {"max_connections": str(IDLE + MANY + 200), "shared_buffers": "512MB", "max_wal_senders": "0", "max_files_per_process": "100"}
     rounds = []
     with tempfile.TemporaryDirectory(prefix="leat-bench-") as folder, Server(15, "old", settings=settings) as old, Server(15, "new") as new:
         folder = pathlib.Path(folder)
