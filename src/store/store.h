@@ -459,7 +459,8 @@ struct store_ops {
     enum err (*lane_ddl)(struct store_lane *l, const struct schema_change *c, const char **ret_why, struct fault *f);
     /* The target's catalog as the lane's transaction sees it. */
     enum err (*lane_catalog)(struct store_lane *l, struct catalog **ret, struct fault *f);
-    /* While nothing is in flight: a mark of a switch has come round at that position. Durable on return, and all before it. */
+    /* While nothing is in flight: a mark of a switch has come round at that position. Nobody sees it before all that
+     * was before it is durable, on the standbys a commit waits for, too. */
     enum err (*lane_mark)(struct store_lane *l, struct lsn at, int64_t mark, struct fault *f);
     /* In the lane's transaction: these commits are on the target, though they lie beyond the position it commits. */
     enum err (*lane_ahead)(struct store_lane *l, const struct lsn *commits, size_t count, struct fault *f);

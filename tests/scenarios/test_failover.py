@@ -144,6 +144,41 @@ def test_a_decision_the_standby_never_had_is_annulled(server, migration, killed)
     assert write_through(failing.pair.door_dsns()[0])
 
 
+def await_sync(server, name):
+    """A session of that name, whose COMMIT waits for its standby."""
+    return wait_for(lambda: server.sql("select pid from pg_stat_activity where wait_event = 'SyncRep' and application_name = %s", [name]), 30, f"a COMMIT of {name} to wait", show=server.activity)[0][0]
+
+
+def test_a_mark_whose_wait_for_a_standby_was_cancelled_proves_nothing(server, migration):
+    """What was drained is on a server alone that may be lost yet, though the mark that came round can be read there."""
+    failing = Failing(server, migration, "target", pause="5s")
+    pair = failing.pair
+    marks = "select coalesce(max(attempt), 0) from leat.mark where store = 'shop+back'"
+    failing.switch("hold")
+    pair.old.sql("insert into entry values (9, 1, 1, 0)", db="shop")
+    engine, before = pair.leat_pid("shop"), pair.new.one(marks, db="shop")
+    os.kill(engine, signal.SIGSTOP)
+    os.kill(failing.process.pid, signal.SIGCONT)
+    wait_for(lambda: pair.new.one(marks, db="shop") > before, 30, "the marks to be written", show=pair.leat.logs)   # its standby has it
+    failing.standby.kill9()
+    os.kill(engine, signal.SIGCONT)
+    pair.new.sql("select pg_cancel_backend(%s)", [await_sync(pair.new, "leat: apply")])
+    wait_for(lambda: failing.process.poll() is not None or stopped(failing.process.pid) or pair.old.sql(ROW, db="shop") != [(0, "source", True)], 60, "the switch to go back, or on", show=lambda: pair.new.activity() + pair.leat.logs())
+    assert pair.old.sql(ROW, db="shop") == [(0, "source", True)], "it was decided: what was drained may be lost with the new side's server"
+    failing.process.kill()
+    failing.one_serves("source")
+
+
+def test_a_mark_that_waits_for_a_standby_is_not_waited_for_for_ever(server, migration):
+    """Not even at the gate, where nobody is held: the command says so and ends."""
+    failing = Failing(server, migration, "target")
+    failing.switch("mark")
+    failing.standby.kill9()
+    out = failing.go_on()
+    assert failing.process.returncode != 0 and "confirmed" in out, out
+    assert failing.pair.old.sql(ROW, db="shop") == [(0, "source", True)]
+
+
 # ---- a side is lost for good -------------------------------------------------------------------------------------
 
 def lose(pair, side):

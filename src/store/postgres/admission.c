@@ -10,9 +10,11 @@
 #include <stdlib.h>
 
 #include "sql_embedded.h"
+#include "store/postgres/confirm.h"
 #include "store/postgres/door_role.h"
 #include "store/postgres/names.h"
-#include "store/postgres/pg.h"
+
+#define COMMIT_MS 5000
 
 struct store_admission {
     struct store *store;
@@ -164,10 +166,12 @@ static enum err give_back(struct store_admission *a, bool *ret, struct fault *f)
 /* Ends the transaction begun before `err` came of it. */
 static enum err end(struct store_admission *a, enum err err, struct fault *f)
 {
-    if (err == ERR_OK)
-        return pg_exec(a->pg, "COMMIT", NULL, f);
-    PQclear(PQexec(a->pg->conn, "ROLLBACK"));
-    return err;
+    if (err != ERR_OK) {
+        PQclear(PQexec(a->pg->conn, "ROLLBACK"));
+        return err;
+    }
+    TRY(pg_send(a->pg, "COMMIT", 0, NULL, f));
+    return pg_take_confirmed(a->pg, COMMIT_MS, "COMMIT", NULL, f);
 }
 
 enum err pg_admission_deny(struct store_admission *a, const struct store_admission_facts *facts, struct fault *f)

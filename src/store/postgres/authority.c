@@ -3,53 +3,19 @@
 
 #include <inttypes.h>
 #include <string.h>
-#include <sys/socket.h>
 
 #include "sql_embedded.h"
+#include "store/postgres/confirm.h"
 
-/* A commit that waits for its standby waits for ever: no timeout of the server's ends that. */
 #define ACT_MS 5000
 
 /* --- confirmed --- */
 
-static void note_warning(void *ctx, const PGresult *r)
-{
-    const char *severity = PQresultErrorField(r, PG_DIAG_SEVERITY_NONLOCALIZED);
-
-    if (severity != NULL && strcmp(severity, "WARNING") == 0)
-        *(bool *)ctx = true;
-}
-
-static enum err give_up(struct pg *pg, const char *why, struct fault *f)
-{
-    (void)shutdown(PQsocket(pg->conn), SHUT_RDWR); /* what it still says is nobody's answer */
-    return fault_set(f, pg->side == SIDE_SOURCE ? ERR_SOURCE_LOST : ERR_TARGET_LOST, "%s %s: %s", side_name(pg->side),
-                     pg->database, why);
-}
-
-/* One statement with parameters, in time, and confirmed: a commit that was cancelled while it waited for its standby
- * says so by a warning only: it is done here, and not there. */
 static enum err confirmed(struct pg *pg, const char *sql, int count, const char *const params[], PGresult **ret,
                           struct fault *f)
 {
-    bool warned = false;
-    PQnoticeReceiver before = PQsetNoticeReceiver(pg->conn, note_warning, &warned);
-    AUTO_RESULT *r = NULL;
-    struct fault why = {0};
-    enum err err = pg_query_within(pg, ACT_MS, sql, count, params, &r, &why);
-
-    (void)PQsetNoticeReceiver(pg->conn, before, NULL);
-    if (PQtransactionStatus(pg->conn) == PQTRANS_ACTIVE) /* under way still */
-        return give_up(pg, "its commit is not confirmed: does its synchronous standby run?", f);
-    if (err != ERR_OK) {
-        *f = why;
-        return err;
-    }
-    if (warned)
-        return give_up(pg, "it is committed, and its standby may not have it", f);
-    if (ret != NULL)
-        *ret = TAKE(r);
-    return ERR_OK;
+    TRY(pg_send(pg, sql, count, params, f));
+    return pg_take_confirmed(pg, ACT_MS, sql, ret, f);
 }
 
 enum err pg_authority_commit(struct pg *pg, struct fault *f)

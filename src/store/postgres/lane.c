@@ -16,6 +16,7 @@
 #include <stdlib.h>
 
 #include "base/world.h"
+#include "store/postgres/confirm.h"
 #include "store/postgres/lane_internal.h"
 
 #define FEW_ROWS 4 /* a bulk step of fewer rows goes row by row: no round trip of its own */
@@ -223,7 +224,8 @@ enum err lane_commit_at(struct store_lane *l, struct lsn position, bool durable,
     TRY(lane_land(l, f));
     if (durable)
         TRY(pg_exec(l->pg, "SET LOCAL synchronous_commit = on", NULL, f));
-    TRY(pg_exec(l->pg, "COMMIT", NULL, f));
+    TRY(pg_send(l->pg, "COMMIT", 0, NULL, f));
+    TRY(durable ? pg_take_confirmed(l->pg, 0, "COMMIT", NULL, f) : pg_take(l->pg, "COMMIT", NULL, f));
     l->open = false;
     l->position = lsn_max(l->position, position);
     return ERR_OK;
@@ -254,17 +256,29 @@ void pg_lane_rollback(struct store_lane *l)
 
 /* --- a switch's own --- */
 
+/* Once this is answered all that was before it is where a commit has to be. */
+static enum err commit_all_before(struct store_lane *l, struct fault *f)
+{
+    TRY(lane_send_text(l, "BEGIN", -1, f));
+    l->open = true;
+    TRY(lane_send_mark(l, l->position, f));
+    return lane_commit_at(l, l->position, true, f);
+}
+
+/* The mark comes after that, by itself: one that was written with it could be read where the wait for a standby was
+ * cancelled. It may be lost itself: then another one is waited for. */
 enum err pg_lane_mark(struct store_lane *l, struct lsn at, int64_t mark, struct fault *f)
 {
     char number[32];
     const char *params[] = {l->store->migration, l->store->name, number};
 
     snprintf(number, sizeof number, "%" PRId64, mark);
+    TRY(commit_all_before(l, f));
     TRY(lane_send_text(l, "BEGIN", -1, f));
     l->open = true;
     TRY(lane_send_mark(l, at, f));
     TRY(lane_send_params(l, "INSERT INTO leat.round (migration, store, mark) VALUES ($1, $2, $3::pg_catalog.int8) ON CONFLICT (migration, store) DO UPDATE SET mark = excluded.mark", 3, params, 1, f));
-    return lane_commit_at(l, at, true, f);
+    return lane_commit_at(l, at, false, f);
 }
 
 /* --- a cut's own --- */

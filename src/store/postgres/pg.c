@@ -283,9 +283,14 @@ static bool take_last(struct pg *pg, int64_t until_us, PGresult **ret)
 enum err pg_query_within(struct pg *pg, int timeout_ms, const char *sql, int param_count, const char *const params[],
                          PGresult **ret, struct fault *f)
 {
+    TRY(pg_send(pg, sql, param_count, params, f));
+    return pg_take_within(pg, timeout_ms, sql, ret, f);
+}
+
+enum err pg_take_within(struct pg *pg, int timeout_ms, const char *sql, PGresult **ret, struct fault *f)
+{
     PGresult *answer;
 
-    TRY(pg_send(pg, sql, param_count, params, f));
     if (!take_last(pg, world_mono_us() + (int64_t)timeout_ms * 1000, &answer))
         return fault_set(f, pg->side == SIDE_SOURCE ? ERR_SOURCE_LOST : ERR_TARGET_LOST,
                          "%s %s: no answer within %d ms", side_name(pg->side), pg->database, timeout_ms);

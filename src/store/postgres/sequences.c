@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "sql_embedded.h"
+#include "store/postgres/confirm.h"
 
 #define PORTION 500 /* of sequences.sql */
 #define MARGIN 1000 /* values kept ahead on the other side, beyond the sequence's own cache */
@@ -119,10 +120,11 @@ enum err pg_sequences_read(struct pg *pg, bool cycling, struct arena *a, struct 
 
 /* --- carried --- */
 
-static enum err set_portion(struct pg *to, const struct portion *p, const char *guard, struct arena *a, uint64_t *moved,
-                            struct fault *f)
+static enum err set_portion(struct pg *to, const struct portion *p, const char *guard, int within_ms, struct arena *a,
+                            uint64_t *moved, struct fault *f)
 {
     AUTO_BUF list = {0};
+    AUTO_BUF sql = {0};
     AUTO_RESULT *set = NULL;
 
     for (size_t i = 0; i < p->count; i++) {
@@ -134,21 +136,23 @@ static enum err set_portion(struct pg *to, const struct portion *p, const char *
     }
     if (p->count == 0)
         return ERR_OK;
-    TRY(pg_execf(to, &set, f,
-                 "WITH may AS (%s), wanted(nsp, name, value, step, cycle) AS (VALUES %s)"
-                 " SELECT pg_catalog.setval(c.oid::pg_catalog.regclass, w.value)"
-                 " FROM may, wanted w JOIN pg_catalog.pg_namespace n ON n.nspname = w.nsp"
-                 " JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = w.name AND c.relkind = 'S'"
-                 " WHERE coalesce(CASE WHEN w.cycle THEN true"
-                 " WHEN w.step > 0 THEN w.value > pg_catalog.pg_sequence_last_value(c.oid)"
-                 " ELSE w.value < pg_catalog.pg_sequence_last_value(c.oid) END, true)",
-                 guard, buf_cstr(&list)));
+    buf_addf(&sql,
+             "WITH may AS (%s), wanted(nsp, name, value, step, cycle) AS (VALUES %s)"
+             " SELECT pg_catalog.setval(c.oid::pg_catalog.regclass, w.value)"
+             " FROM may, wanted w JOIN pg_catalog.pg_namespace n ON n.nspname = w.nsp"
+             " JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = w.name AND c.relkind = 'S'"
+             " WHERE coalesce(CASE WHEN w.cycle THEN true"
+             " WHEN w.step > 0 THEN w.value > pg_catalog.pg_sequence_last_value(c.oid)"
+             " ELSE w.value < pg_catalog.pg_sequence_last_value(c.oid) END, true)",
+             guard, buf_cstr(&list));
+    TRY(pg_send(to, buf_cstr(&sql), 0, NULL, f));
+    TRY(pg_take_confirmed(to, within_ms, "setval", &set, f));
     *moved += (uint64_t)PQntuples(set);
     return ERR_OK;
 }
 
-enum err pg_sequences_carry(struct pg *from, struct pg *to, bool cycling, const char *guard, uint64_t *ret_moved,
-                            struct fault *f)
+enum err pg_sequences_carry(struct pg *from, struct pg *to, bool cycling, const char *guard, int within_ms,
+                            uint64_t *ret_moved, struct fault *f)
 {
     AUTO(arena) *a = arena_new(65536);
     struct portion *p = arena_zalloc(a, sizeof *p);
@@ -157,7 +161,7 @@ enum err pg_sequences_carry(struct pg *from, struct pg *to, bool cycling, const 
     snprintf(p->after, sizeof p->after, "0");
     do {
         TRY(read_portion(from, cycling, a, p, f));
-        TRY(set_portion(to, p, guard, a, &moved, f));
+        TRY(set_portion(to, p, guard, within_ms, a, &moved, f));
     } while (!p->is_last);
     if (ret_moved != NULL)
         *ret_moved = moved;

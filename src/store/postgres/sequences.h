@@ -16,10 +16,11 @@ struct pg_sequence {
 MUST_USE enum err pg_sequences_read(struct pg *pg, bool cycling, struct arena *a, struct pg_sequence **ret,
                                     size_t *ret_count, struct fault *f);
 
-/* Each of `to` that stands behind its namesake of `from` is set beyond what sessions there may have taken since; a CYCLE
- * one to where that stands. guard: a query of `to` that gives a row where it may be done, and locks it meanwhile.
+/* Each of `to` that stands behind its namesake of `from` is set beyond what sessions there may have taken since; a
+ * CYCLE one to where that stands. guard: a query of `to` that gives a row where it may be done, and locks it meanwhile.
+ * Confirmed (confirm.h), each portion of them within that time; 0: however long it takes.
  * *ret_moved, which may be NULL: how many were set. */
-MUST_USE enum err pg_sequences_carry(struct pg *from, struct pg *to, bool cycling, const char *guard,
+MUST_USE enum err pg_sequences_carry(struct pg *from, struct pg *to, bool cycling, const char *guard, int within_ms,
                                      uint64_t *ret_moved, struct fault *f);
 
 #endif

@@ -12,6 +12,7 @@
 
 #define COMING "leat.coming"
 #define LEFT_OUT "leat.left_out"
+#define SEQUENCES_MS 5000
 
 /* --- under the lock --- */
 
@@ -45,7 +46,7 @@ static enum err bring_sequences(struct store_switch *w, struct fault *f)
         w->beside, w->there, true,
         arena_format(a, "SELECT 1 FROM leat.authority WHERE migration = %s AND store = %s AND NOT open FOR SHARE",
                      pg_quote_literal(a, w->store->migration), pg_quote_literal(a, store_base(w->store))),
-        NULL, f);
+        SEQUENCES_MS, NULL, f);
 }
 
 /* A table that is being made is seen by nobody yet, and locked by its maker: no lock of ours keeps it from coming. */

@@ -20,6 +20,7 @@
 #include "base/world.h"
 #include "sql_embedded.h"
 #include "store/least_epoch.h"
+#include "store/postgres/confirm.h"
 #include "store/postgres/fence.h"
 #include "store/postgres/names.h"
 #include "store/postgres/pg.h"
@@ -27,6 +28,7 @@
 #include "store/postgres/switcher_internal.h"
 
 #define LOCK_WAIT_MS ((int64_t)400)
+#define MARK_MS 5000
 #define SQL_MARK "INSERT INTO leat.mark (migration, store, attempt, token) VALUES ($1, $2, $3, 0)"
 
 /* Behind autovacuum a lock waits for a whole deadlock_timeout before that gives way: 22 ms instead of 1,001, where we may set it. */
@@ -302,7 +304,8 @@ static enum err send_mark(struct store_switch *w, enum store_side on, const char
     return pg_send(on == STORE_SOURCE ? w->beside : w->there, SQL_MARK, 3, params, f);
 }
 
-/* Both servers commit at the same time. */
+/* Both servers commit at the same time. What a mark proves is proved where it comes round (lane.c); but a side whose
+ * standby is away does not confirm the decision, or the opening, either. */
 enum err pg_switch_mark(struct store_switch *w, int64_t mark, struct fault *f)
 {
     char number[32];
@@ -313,9 +316,9 @@ enum err pg_switch_mark(struct store_switch *w, int64_t mark, struct fault *f)
     snprintf(number, sizeof number, "%" PRId64, mark);
     TRY(send_mark(w, STORE_SOURCE, number, f));
     there = send_mark(w, STORE_TARGET, number, &second);
-    here = pg_take(w->beside, SQL_MARK, NULL, f);
+    here = pg_take_confirmed(w->beside, MARK_MS, SQL_MARK, NULL, f);
     if (there == ERR_OK)
-        there = pg_take(w->there, SQL_MARK, NULL, &second);
+        there = pg_take_confirmed(w->there, MARK_MS, SQL_MARK, NULL, &second);
     if (here == ERR_OK && there != ERR_OK)
         *f = second;
     return here != ERR_OK ? here : there;

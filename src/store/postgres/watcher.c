@@ -226,7 +226,7 @@ enum err pg_watcher_sequences(struct store_watcher *w, uint64_t *ret_moved, stru
                      "SELECT 1 FROM leat.lease WHERE migration = %s AND store = %s AND token = %" PRId64
                      " FOR SHARE", /* only while the lease is ours */
                      pg_quote_literal(a, w->store->migration), pg_quote_literal(a, w->store->name), w->store->token),
-        ret_moved, f);
+        0, ret_moved, f);
 }
 
 /* --- the rest --- */
