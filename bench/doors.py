@@ -20,7 +20,8 @@ from wait import wait_for
 ROUNDS = int(os.environ.get("ROUNDS", "3"))
 SECONDS = int(os.environ.get("SECONDS_EACH", "8"))
 FEW, MANY = 8, int(os.environ.get("MANY", "1000"))
-IDLE = int(os.environ.get("IDLE", "10000"))
+FILES = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+IDLE = min(int(os.environ.get("IDLE", "10000")), FILES // 2 - 100)   # a proxy's session takes two files
 SPARE = 3 << 30   # memory that idle sessions leave to the machine: each is a server process
 MODES = ("simple", "extended", "prepared")
 
@@ -93,7 +94,6 @@ def shared(folder, old, new):
 
 def idle(port, pid):
     """Bytes per idle session, and of all; as many as the machine has memory for."""
-    resource.setrlimit(resource.RLIMIT_NOFILE, (IDLE + 1000, max(IDLE + 1000, resource.getrlimit(resource.RLIMIT_NOFILE)[1])))
     sessions, before, began = [], memory(pid), time.monotonic()
     while len(sessions) < IDLE and (len(sessions) % 100 or available() > SPARE):
         sessions.append(Raw(port, db="bench"))
@@ -106,6 +106,7 @@ def idle(port, pid):
 def bench_door(save):
     if shutil.which("pgbouncer") is None:
         sys.exit("door: PgBouncer is what it is measured against, and is not here: apt-get install pgbouncer (its service need not run), then again")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (FILES, FILES))
     settings = {"max_connections": str(IDLE + MANY + 200), "shared_buffers": "512MB", "max_wal_senders": "0", "max_files_per_process": "100"}
     rounds = []
     with tempfile.TemporaryDirectory(prefix="leat-bench-") as folder, Server(15, "old", settings=settings) as old, Server(15, "new") as new:

@@ -198,36 +198,39 @@ static void say_denied(const struct switch_report *r)
         printf("  nobody but leat connects to the %s any more\n", json_string_value(json_object_get(r->deny, "side")));
 }
 
-/* Where a pause is long, it is most often for one client. */
+/* Where a pause is long, it is most often for one client: ret names it. */
+static const char *client_of(const json_t *one, char ret[256])
+{
+    const char *application = json_string_value(json_object_get(one, "application"));
+
+    snprintf(ret, 256, "%s (%s, %s)", json_string_value(json_object_get(one, "client")),
+             json_string_value(json_object_get(one, "user")),
+             application != NULL && application[0] != '\0' ? application : "no name");
+    return ret;
+}
+
+static double ms_of(const json_t *one, const char *key)
+{
+    return json_number_value(json_object_get(one, key));
+}
+
 static void say_last_held(const struct switch_report *r)
 {
-    const char *client;
-    const char *user;
-    const char *application;
-    double boundary_ms;
-    double held_ms;
+    char client[256];
 
-    if (r->last_held != NULL &&
-        json_unpack(r->last_held, "{s:s, s:s, s:s, s:F, s:F}", "client", &client, "user", &user, "application",
-                    &application, "boundary_ms", &boundary_ms, "ms", &held_ms) == 0)
-        printf("  held last: %s (%s, %s), whose transaction ended %.1f ms after the hold began; held after %.1f\n",
-               client, user, application[0] != '\0' ? application : "no name", boundary_ms, held_ms);
+    if (r->last_held != NULL)
+        printf("  held last: %s, whose transaction ended %.1f ms after the hold began; held after %.1f\n",
+               client_of(r->last_held, client), ms_of(r->last_held, "boundary_ms"), ms_of(r->last_held, "ms"));
 }
 
 /* Most often all were made beforehand, and nothing is left to wait for. */
 static void say_last_rebuilt(const struct switch_report *r)
 {
-    const char *client;
-    const char *user;
-    const char *application;
-    const char *how;
-    double ms;
+    char client[256];
 
-    if (r->step_us[SWITCH_REBUILD] > REBUILD_NOTABLE_US && r->last_rebuilt != NULL &&
-        json_unpack(r->last_rebuilt, "{s:s, s:s, s:s, s:s, s:F}", "client", &client, "user", &user, "application",
-                    &application, "how", &how, "ms", &ms) == 0)
-        printf("  rebuilt last: %s (%s, %s) after %.1f ms: %s\n", client, user,
-               application[0] != '\0' ? application : "no name", ms, how);
+    if (r->last_rebuilt != NULL && r->step_us[SWITCH_REBUILD] > REBUILD_NOTABLE_US)
+        printf("  rebuilt last: %s after %.1f ms: %s\n", client_of(r->last_rebuilt, client),
+               ms_of(r->last_rebuilt, "ms"), json_string_value(json_object_get(r->last_rebuilt, "how")));
 }
 
 static void tell(const struct switching *w, const struct config_store *store, const struct switch_report *r, enum err err)

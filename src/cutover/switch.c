@@ -150,16 +150,6 @@ static void take_who_serves(struct attempt *a)
     r->source_serves = a->job->stream->back ? !old_serves : old_serves;
 }
 
-/* That it served, for when neither side's row would say so any more: a row may go with its schema, or come back from
- * before. Clients go on already, and a switch does not fail by it. */
-static void remember(const struct attempt *a, int64_t epoch)
-{
-    struct fault why = {0};
-
-    if (least_epoch_raise(a->job->state_dir, a->base, epoch, &why) != ERR_OK)
-        log_fault(LOG_WARN, a->base, &why);
-}
-
 enum err switch_run(const struct switch_job *job, struct switch_report *ret, struct fault *f)
 {
     struct attempt a = {.report = ret};
@@ -172,7 +162,7 @@ enum err switch_run(const struct switch_job *job, struct switch_report *ret, str
         err = try_often(&a, f);
         take_who_serves(&a);
         if (ret->opened)
-            remember(&a, ret->epoch);
+            least_epoch_remember(job->state_dir, a.base, ret->epoch);
         if (ret->decided && (err == ERR_OK || err == ERR_DOOR_LEFT))
             deny_left(&a);
         else if (!ret->decided && !ret->unknown)
@@ -201,13 +191,10 @@ enum err switch_arm(const struct switch_job *job, struct fault *f)
 /* A decision that was found and carried out is told to doors that still hold. */
 static enum err settle(struct attempt *a, struct switch_settled *ret, struct fault *f)
 {
-    enum err err = ERR_OK;
-
     TRY(a->ops->switch_settle(a->sw, ret, f));
     if (ret->opened)
-        err = attempt_release(a, ret->source_serves ? "source" : "target", ret->epoch, f);
-    remember(a, ret->epoch);
-    return err;
+        return attempt_release(a, ret->source_serves ? "source" : "target", ret->epoch, f);
+    return ERR_OK;
 }
 
 enum err switch_settle(const struct switch_job *job, bool *ret_source_serves, int64_t *ret_epoch, struct fault *f)

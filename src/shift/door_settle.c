@@ -8,7 +8,6 @@
 
 #include <string.h>
 
-#include "base/log.h"
 #include "store/least_epoch.h"
 #include "store/postgres/settle.h"
 
@@ -94,7 +93,7 @@ enum settled authority_settle(struct authority *a, int64_t *ret_epoch, char why[
                          .reach = reach_side,
                          .lost = lose_side,
                          .ctx = a,
-                         .least_epoch = least_epoch_read(a->door->state_dir, a->door->store->name)};
+                         .state_dir = a->door->state_dir};
     struct fault f = {0};
     struct settle_result s;
 
@@ -103,8 +102,6 @@ enum settled authority_settle(struct authority *a, int64_t *ret_epoch, char why[
         return SETTLED_NOT;
     }
     *ret_epoch = s.epoch;
-    if (least_epoch_raise(a->door->state_dir, a->door->store->name, s.epoch, &f) != ERR_OK)
-        log_fault(LOG_WARN, a->door->name, &f); /* the next command says it again */
     return s.side == SIDE_SOURCE ? SETTLED_SOURCE : SETTLED_TARGET;
 }
 

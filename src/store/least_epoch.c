@@ -9,6 +9,7 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "base/mem.h"
 
 int64_t least_epoch_read(const char *state_dir, const char *store)
@@ -97,4 +98,12 @@ enum err least_epoch_raise(const char *state_dir, const char *store, int64_t epo
     if (least_epoch_read(state_dir, store) >= epoch)
         return ERR_OK;
     return write_locked(state_dir, store, epoch, true, f);
+}
+
+void least_epoch_remember(const char *state_dir, const char *store, int64_t epoch)
+{
+    struct fault f = {0};
+
+    if (least_epoch_raise(state_dir, store, epoch, &f) != ERR_OK)
+        log_fault(LOG_WARN, store, &f);
 }

@@ -313,12 +313,17 @@ enum err pg_send_all(struct pg *pg, const char *sql, struct fault *f)
     return PQsendQuery(pg->conn, sql) == 1 ? ERR_OK : pg_fault(pg, NULL, sql, f);
 }
 
-enum err pg_take(struct pg *pg, const char *sql, PGresult **ret, struct fault *f)
+PGresult *pg_take_any(struct pg *pg)
 {
     PGresult *answer;
 
     (void)take_last(pg, 0, &answer);
-    return finish(pg, answer, sql, ret, f);
+    return answer;
+}
+
+enum err pg_take(struct pg *pg, const char *sql, PGresult **ret, struct fault *f)
+{
+    return finish(pg, pg_take_any(pg), sql, ret, f);
 }
 
 enum err pg_take_next(struct pg *pg, const char *sql, PGresult **ret, struct fault *f)

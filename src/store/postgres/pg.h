@@ -58,6 +58,8 @@ MUST_USE enum err pg_query_within(struct pg *pg, int timeout_ms, const char *sql
 MUST_USE enum err pg_send(struct pg *pg, const char *sql, int param_count, const char *const params[], struct fault *f);
 MUST_USE enum err pg_send_prepared(struct pg *pg, const char *name, struct fault *f);
 MUST_USE enum err pg_take(struct pg *pg, const char *sql, PGresult **ret, struct fault *f);
+/* The last result as it is, an error too; NULL: none came. */
+PGresult *pg_take_any(struct pg *pg);
 MUST_USE enum err pg_take_within(struct pg *pg, int timeout_ms, const char *sql, PGresult **ret, struct fault *f);
 /* Several statements without parameters at once: each one's result is taken by itself, in their order, and after the
  * last pg_take() says that it was. */

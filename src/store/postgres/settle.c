@@ -9,6 +9,9 @@
 
 #include <string.h>
 
+#include "base/log.h"
+#include "store/least_epoch.h"
+
 #define ROUNDS 8
 
 static enum side other_side(enum side side)
@@ -293,7 +296,7 @@ static enum settle_do look(const struct settling *w, struct side_view views[2], 
     (void)read_side(w, SIDE_SOURCE, &views[SIDE_SOURCE], &unread[SIDE_SOURCE]);
     (void)read_side(w, SIDE_TARGET, &views[SIDE_TARGET], &unread[SIDE_TARGET]);
     shut_the_left(w, views);
-    what = pg_settle_next(views, w->least_epoch, &ret->side, ret_why);
+    what = pg_settle_next(views, least_epoch_read(w->state_dir, w->key.store), &ret->side, ret_why);
     ret->epoch = views[ret->side].row.epoch;
     ret->outdated = what == SETTLE_OUTDATED;
     return what;
@@ -333,5 +336,8 @@ enum err pg_settle(const struct settling *w, struct settle_result *ret, struct f
     *ret = (struct settle_result){.side = SIDE_SOURCE};
     for (int i = 0; i < ROUNDS && !done; i++)
         TRY(round_of(w, ret, &done, f));
-    return done ? ERR_OK : fault_set(f, ERR_BUSY, "the rows of authority change while they are read");
+    if (!done)
+        return fault_set(f, ERR_BUSY, "the rows of authority change while they are read");
+    least_epoch_remember(w->state_dir, w->key.store, ret->epoch);
+    return ERR_OK;
 }

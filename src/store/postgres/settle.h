@@ -18,18 +18,18 @@ struct settling {
     /* Something failed in it. */
     void (*lost)(void *ctx, enum side side);
     void *ctx;
-    int64_t least_epoch; /* what serves is no older than this (store/least_epoch.h) */
+    const char *state_dir; /* of the least epoch: what serves is no older (store/least_epoch.h) */
 };
 
 struct settle_result {
     enum side side; /* who serves; no attempt that was under way can be decided any more */
     int64_t epoch;
     bool opened; /* a decision was found, and carried out */
-    /* With an error: that side's own row says that it serves, and it is older than least_epoch. */
+    /* With an error: that side's own row says that it serves, and it is older than the least epoch. */
     bool outdated;
 };
 
-/* ERR_OK, or why nobody can tell yet. */
+/* ERR_OK, or why nobody can tell yet. That it served is remembered (store/least_epoch.h). */
 MUST_USE enum err pg_settle(const struct settling *w, struct settle_result *ret, struct fault *f);
 
 /* --- what two rows say: no I/O --- */

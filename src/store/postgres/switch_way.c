@@ -42,14 +42,19 @@ static enum err name_it(struct pg *other, const char *fence, struct fault *f)
 
 static enum err took(struct pg *pg, struct pg *other, const char *fence, const struct buf *sql, struct fault *f)
 {
+    AUTO_RESULT *r = NULL;
     struct fault why = {0};
-    enum err err = sql->len > 0 ? pg_take(pg, "LOCK TABLE", NULL, &why) : ERR_OK;
+    enum err err;
 
+    if (sql->len == 0)
+        return ERR_OK;
+    r = pg_take_any(pg);
+    err = pg_switch_locked(pg, r, &why);
     if (err == ERR_OK)
         return ERR_OK;
     if (PQstatus(pg->conn) == CONNECTION_OK)
         PQclear(PQexec(pg->conn, "ROLLBACK"));
-    if (err == ERR_BUSY)
+    if (strcmp(pg_sqlstate(r), "55P03") == 0)
         return name_it(other, fence, f);
     *f = why;
     return err;

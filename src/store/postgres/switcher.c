@@ -19,7 +19,6 @@
 
 #include "base/world.h"
 #include "sql_embedded.h"
-#include "store/least_epoch.h"
 #include "store/postgres/confirm.h"
 #include "store/postgres/fence.h"
 #include "store/postgres/names.h"
@@ -208,7 +207,7 @@ enum err pg_switch_settle(struct store_switch *w, struct switch_settled *ret, st
                            .reach = reach_session,
                            .lost = lose_session,
                            .ctx = w,
-                           .least_epoch = least_epoch_read(w->store->state_dir, store_base(w->store))};
+                           .state_dir = w->store->state_dir};
     struct settle_result s;
     enum err err;
 
@@ -241,6 +240,13 @@ static enum err begin(struct pg *pg, int64_t deadline_ms, bool *in, struct fault
     return pg_execf(pg, NULL, f, "BEGIN; SET LOCAL statement_timeout = %" PRId64 "; SET LOCAL idle_in_transaction_session_timeout = %" PRId64, deadline_ms, deadline_ms);
 }
 
+enum err pg_switch_locked(struct pg *pg, const PGresult *r, struct fault *f)
+{
+    if (strcmp(pg_sqlstate(r), "42P01") == 0 || strcmp(pg_sqlstate(r), "3F000") == 0)
+        return fault_set(f, ERR_BUSY, "tables went while the switch began");
+    return PQresultStatus(r) == PGRES_COMMAND_OK ? ERR_OK : pg_fault(pg, r, "LOCK TABLE", f);
+}
+
 static enum err lock_all(struct store_switch *w, struct fault *f)
 {
     AUTO_BUF sql = {0};
@@ -252,9 +258,7 @@ static enum err lock_all(struct store_switch *w, struct fault *f)
         return ERR_OK;
     buf_adds(&sql, " IN SHARE ROW EXCLUSIVE MODE");
     r = PQexec(w->deciding->conn, buf_cstr(&sql));
-    if (strcmp(pg_sqlstate(r), "42P01") == 0 || strcmp(pg_sqlstate(r), "3F000") == 0)
-        return fault_set(f, ERR_BUSY, "tables went while the switch began");
-    return PQresultStatus(r) == PGRES_COMMAND_OK ? ERR_OK : pg_fault(w->deciding, r, "LOCK TABLE", f);
+    return pg_switch_locked(w->deciding, r, f);
 }
 
 /* One try waits less than any server's deadlock_timeout: a writer that holds what we want and wants what we hold goes on, and we begin again. */

@@ -29,6 +29,10 @@ struct store_switch {
     struct pg *settling[2]; /* by side of the store itself; made beforehand: clients may wait while it is settled */
 };
 
+/* What came of locking tables that were listed a moment ago. ERR_BUSY: others hold them, or some went meanwhile; it is
+ * tried again. */
+MUST_USE enum err pg_switch_locked(struct pg *pg, const PGresult *r, struct fault *f);
+
 /* --- switch_check.c --- */
 /* The statements of the check are planned while nobody waits. */
 MUST_USE enum err pg_switch_check_prepare(struct store_switch *w, struct fault *f);

@@ -4,9 +4,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-#include "base/log.h"
 #include "sql_embedded.h"
-#include "store/least_epoch.h"
 #include "store/postgres/again.h"
 #include "store/postgres/door_role.h"
 #include "store/postgres/fence.h"
@@ -160,9 +158,8 @@ enum err pg_watcher_settle(struct store_watcher *w, struct switch_settled *ret, 
                            .reach = reach_watched,
                            .lost = lost_watched,
                            .ctx = w,
-                           .least_epoch = least_epoch_read(w->store->state_dir, store_base(w->store))};
+                           .state_dir = w->store->state_dir};
     struct settle_result s;
-    struct fault why = {0};
     struct authority_row old;
     struct authority_row new;
 
@@ -172,8 +169,6 @@ enum err pg_watcher_settle(struct store_watcher *w, struct switch_settled *ret, 
     if (new.there &&new.open &&new.epoch >= old.epoch)
         return ERR_OK; /* it was carried out: an attempt that began since is not ended for that */
     TRY(pg_settle(&how, &s, f));
-    if (least_epoch_raise(w->store->state_dir, store_base(w->store), s.epoch, &why) != ERR_OK)
-        log_fault(LOG_WARN, store_base(w->store), &why); /* the next command says it again */
     *ret = (struct switch_settled){s.side == SIDE_SOURCE, s.epoch, s.opened, false};
     return ERR_OK;
 }
