@@ -1,4 +1,5 @@
 """doors — bench/run's figures of the SQL door: beside PgBouncer and the bare server, and what idle sessions cost."""
+import collections
 import os
 import pathlib
 import re
@@ -12,7 +13,7 @@ import tempfile
 import time
 
 from door import Door
-from processes import cpu_seconds, thread_seconds
+from processes import cpu_seconds, thread_seconds, threads_named
 from rawpg import Raw
 from servers import Server, _as_user, _free_port, bin_dir, popen_mortal
 from wait import wait_for
@@ -21,7 +22,9 @@ ROUNDS = int(os.environ.get("ROUNDS", "3"))
 SECONDS = int(os.environ.get("SECONDS_EACH", "8"))
 FEW, MANY = 8, int(os.environ.get("MANY", "1000"))
 FILES = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-IDLE = min(int(os.environ.get("IDLE", "10000")), FILES // 2 - 100)   # a proxy's session takes two files
+IDLE = min(int(os.environ.get("IDLE", "10000")), FILES // 3 - 100)   # a door keeps three files for each: one for a switch
+QUOTA = 0.1   # of a core, for each thread, where they are compared
+GROUPS = pathlib.Path("/sys/fs/cgroup/cpu")
 SPARE = 3 << 30   # memory that idle sessions leave to the machine: each is a server process
 MODES = ("simple", "extended", "prepared")
 
@@ -54,42 +57,76 @@ class PgBouncer:
         self.process.wait(10)
 
 
+def fill(port):
+    """As many sessions at once as there will be, each of which has asked something: PgBouncer makes its connections one after the other, and under load has
+    not made them all by the end of a run. It would be measured with half of the clients, the others waiting."""
+    sessions = [Raw(port, db="bench") for _ in range(MANY)]
+    for s in sessions:
+        s.sql("select 1")
+    for s in sessions:
+        s.close()
+    time.sleep(1)
+
+
 def steady(folder, sampled):
-    """Transactions per second, p50 and p99 in ms, of the last six tenths of the run, by pgbench's logs. A fresh server process reads catalogs for its first
-    transaction, and PgBouncer hands on processes of the run before."""
-    seen = sorted((int(f[4]) + int(f[5]) / 1e6, int(f[2]) / 1000) for path in folder.glob("log*") for f in map(str.split, path.read_text().splitlines()) if len(f) >= 6)
+    """Of the last six tenths of the run, by pgbench's logs: transactions per second, p50 and p99 in ms, and of the clients the tenth that had the fewest
+    against the median. A fresh server process reads catalogs for its first transaction, and PgBouncer hands on processes of the run before."""
+    seen = sorted((int(f[4]) + int(f[5]) / 1e6, int(f[2]) / 1000, path.name + " " + f[0])
+                  for path in folder.glob("log*") for f in map(str.split, path.read_text().splitlines()) if len(f) >= 6)
     first, last = seen[0][0], seen[-1][0]
     since = first + 0.4 * (last - first)
-    taken = sorted(ms for ended, ms in seen if ended >= since)
-    return len(taken) / sampled / (last - since), taken[len(taken) // 2], taken[int(len(taken) * 0.99)]
+    steadily = [one for one in seen if one[0] >= since]
+    taken = sorted(ms for _, ms, _ in steadily)
+    served = sorted(collections.Counter(client for _, _, client in steadily).values())
+    return len(taken) / sampled / (last - since), taken[len(taken) // 2], taken[int(len(taken) * 0.99)], served[len(served) // 10] / served[len(served) // 2]
 
 
 def pgbench(port, mode, clients):
-    """Transactions per second and their quantiles once it has settled, and how many there were in all."""
+    """How many transactions there were in all, and what steady() says."""
     sampled = 0.2 if clients < 100 else 1
     with tempfile.TemporaryDirectory() as folder:
         out = subprocess.run([str(bin_dir(15) / "pgbench"), "-n", "-S", "-M", mode, "-c", str(clients), "-j", "2", "-T", str(SECONDS * (3 if clients == MANY else 1)), "-l", f"--log-prefix={folder}/log",
                               f"--sampling-rate={sampled}", f"postgresql://postgres@127.0.0.1:{port}/bench"], check=True, capture_output=True, text=True).stdout
         assert "number of failed transactions: 0" in out and re.search(r"tps = \d", out), out
-        tps, p50, p99 = steady(pathlib.Path(folder), sampled)
-        return tps, int(re.search(r"actually processed: (\d+)", out)[1]), p50, p99
+        return int(re.search(r"actually processed: (\d+)", out)[1]), *steady(pathlib.Path(folder), sampled)
 
 
 def measure(port, pid, mode, clients):
     before = cpu_seconds(pid) if pid else 0
-    tps, count, p50, p99 = pgbench(port, mode, clients)
-    return {"tps": round(tps), "p50": p50, "p99": p99, "p99/p50": round(p99 / p50, 2), "cpu_us": round((cpu_seconds(pid) - before) * 1e6 / count, 1) if pid else None}
+    count, tps, p50, p99, fewest = pgbench(port, mode, clients)
+    return {"tps": round(tps), "p50": p50, "p99": p99, "p99/p50": round(p99 / p50, 2), "fewest": round(fewest, 2), "cpu_us": round((cpu_seconds(pid) - before) * 1e6 / count, 1) if pid else None}
 
 
-def shared(folder, old, new):
-    """What a second thread changes: processor time of a transaction, and how the clients' work is shared between the two busiest threads."""
-    found = {}
-    for threads in (1, 2):
-        with Door(folder / f"door{threads}", old.dsn("bench"), new.dsn("bench"), limits=f"limits:\n  door_threads: {threads}\n") as door:
-            one = measure(door.port, door.process.pid, "prepared", MANY)
-            busiest = sorted(thread_seconds(door.process.pid), reverse=True)[:threads]
-            found[f"{threads} thread(s)"] = {**one, "share_of_the_busiest": round(busiest[0] / sum(busiest), 2)}
-    return found
+def threads_alone(folder, old, new):
+    """What more threads give where the door is the bottleneck. A machine of two cores has none to spare for it: each of its threads may use so much of a
+    core as QUOTA says, no more (the cpu controller of cgroup v1), and that is what saturates. {threads: transactions per second, ...}"""
+    if not os.access(GROUPS, os.W_OK):
+        return f"not measured: no {GROUPS} to write to"
+    return {threads: one_alone(folder / f"door{threads}", old, new, threads) for threads in (1, 2, 4)}
+
+
+def one_alone(folder, old, new, threads):
+    groups = []
+    try:
+        with Door(folder, old.dsn("bench"), new.dsn("bench"), limits=f"limits:\n  door_threads: {threads}\n") as door:
+            workers = threads_named(door.process.pid, "clients")
+            assert len(workers) == threads
+            groups.extend(map(slow, workers))
+            one = measure(door.port, door.process.pid, "prepared", FEW * 8)
+            used = [thread_seconds(door.process.pid, thread) for thread in workers]
+    finally:
+        for group in groups:
+            group.rmdir()
+    return {"tps": one["tps"], "cpu_us": one["cpu_us"], "of_its_quota": [round(s / SECONDS / QUOTA, 2) for s in used]}
+
+
+def slow(thread):
+    group = GROUPS / str(thread)
+    group.mkdir()
+    (group / "cpu.cfs_period_us").write_text("10000")
+    (group / "cpu.cfs_quota_us").write_text(str(round(10000 * QUOTA)))
+    (group / "tasks").write_text(str(thread))
+    return group
 
 
 def idle(port, pid):
@@ -117,19 +154,20 @@ def bench_door(save):
         bouncer = PgBouncer(folder / "pgbouncer", old)
         with Door(folder / "door", old.dsn("bench"), new.createdb("bench"), limits=f"limits:\n  door_clients: {IDLE + 100}\n  door_threads: 1\n") as door:
             contenders = {"direct": (old.port, None), "pgbouncer": (bouncer.port, bouncer.process.pid), "door": (door.port, door.process.pid)}
+            fill(bouncer.port)
             for n in range(ROUNDS):
                 one = {}
                 for clients in (FEW, MANY):
                     for mode in MODES:
                         names = list(contenders) if n % 2 == 0 else list(reversed(contenders))
                         one[f"{mode}, {clients}"] = {name: measure(*contenders[name], mode, clients) for name in names}
-                        print(f"  round {n + 1}, {mode}, {clients} clients: " + "; ".join(f"{k} {v['tps']} tps, {v['cpu_us']} us, p99/p50 {v['p99/p50']}"
+                        print(f"  round {n + 1}, {mode}, {clients} clients: " + "; ".join(f"{k} {v['tps']} tps, {v['cpu_us']} us, p99/p50 {v['p99/p50']}, fewest {v['fewest']}"
                                                                                          for k, v in one[f"{mode}, {clients}"].items()), flush=True)
                 rounds.append(one)
             cost = {name: idle(*contenders[name]) for name in ("door", "pgbouncer")}
             print(f"  idle: {cost}", flush=True)
         bouncer.close()
-        threads = shared(folder, old, new)
+        threads = threads_alone(folder, old, new)
         print(f"  threads: {threads}", flush=True)
     kinds = list(rounds[0])
 
@@ -138,5 +176,6 @@ def bench_door(save):
     medians = {**{f"door/pgbouncer, tps, {k}": ratio(k, "tps", "door", "pgbouncer") for k in kinds}, **{f"door/direct, tps, {k}": ratio(k, "tps", "door", "direct") for k in kinds},
                **{f"door/pgbouncer, cpu, {k}": ratio(k, "cpu_us", "door", "pgbouncer") for k in kinds},
                **{f"{c}, p99/p50, {k}": statistics.median(r[k][c]["p99/p50"] for r in rounds) for k in kinds for c in ("direct", "pgbouncer", "door")},
-               **{f"idle, {k}": v for k, v in cost.items()}, **{f"prepared, {MANY}, {k}": v for k, v in threads.items()}}
+               **{f"{c}, fewest, {k}": statistics.median(r[k][c]["fewest"] for r in rounds) for k in kinds if str(MANY) in k for c in ("direct", "pgbouncer", "door")},
+               **{f"idle, {k}": v for k, v in cost.items()}, "threads, each of a tenth of a core": threads}
     save("door", {"what": f"pgbench -S, {SECONDS} s each, one thread of the door, PgBouncer 1.18 in session mode; server, load and both proxies on one machine", "rounds": rounds, "medians": medians})

@@ -11,9 +11,13 @@ def ticks(path):
     return int(fields[11]) + int(fields[12]), int(fields[13]) + int(fields[14]), int(fields[1])
 
 
-def thread_seconds(pid):
-    """Of each of its threads."""
-    return [sum(ticks(path / "stat")[:1]) / HERTZ for path in pathlib.Path(f"/proc/{pid}/task").iterdir()]
+def thread_seconds(pid, thread):
+    return ticks(pathlib.Path(f"/proc/{pid}/task/{thread}/stat"))[0] / HERTZ
+
+
+def threads_named(pid, name):
+    """The threads of that name."""
+    return [int(path.name) for path in pathlib.Path(f"/proc/{pid}/task").iterdir() if (path / "comm").read_text().strip() == name]
 
 
 def cpu_seconds(pid):

@@ -321,6 +321,7 @@ enum err worker_start(struct worker *w, struct fault *f)
     listen_again(w, true);
     if (pthread_create(&w->thread, NULL, work, w) != 0)
         return fault_set(f, ERR_SYSTEM, "cannot start a thread");
+    (void)pthread_setname_np(w->thread, "clients"); /* in `top -H`, apart from those who ask the servers */
     return ERR_OK;
 }
 
