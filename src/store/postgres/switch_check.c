@@ -65,33 +65,23 @@ static enum err left_out_stands(struct store_switch *w, struct fault *f)
 {
     AUTO_RESULT *r = NULL;
 
-    TRY(pg_take_next(w->deciding, SQL_SWITCH_LEFT_OUT_SUM, &r, f));
+    TRY(pg_take(w->deciding, SQL_SWITCH_LEFT_OUT_SUM, &r, f)); /* the last of them */
     if (strcmp(PQgetvalue(r, 0, 0), w->left_out) != 0)
         return fault_set(f, ERR_BUSY, "unlogged tables or large objects, which no stream carries, changed while the switch began");
     return ERR_OK;
 }
 
-/* In the deciding session, which sees what was committed up to its locks; fences are shut within its transaction: for
- * everybody if it commits, and never were if it does not. The decision itself is then one row. */
+/* In the deciding session, which sees what was committed up to its locks. */
 static enum err ask_old(struct store_switch *w, struct fault *f)
 {
-    AUTO(arena) *a = arena_new(1024);
-    char fence[NAME_SIZE];
-
-    return pg_send_all(w->deciding,
-                       arena_format(a,
-                                    "EXECUTE \"" PG_FENCES "\"; EXECUTE \"" COMING "\"; EXECUTE \"" LEFT_OUT
-                                    "\"; SELECT leat.fence_set(%s, 'ENABLE ALWAYS')",
-                                    pg_quote_literal(a, name_fence(w->store, fence))),
-                       f);
+    return pg_send_all(w->deciding, "EXECUTE \"" PG_FENCES "\"; EXECUTE \"" COMING "\"; EXECUTE \"" LEFT_OUT "\"", f);
 }
 
 static enum err check_old(struct store_switch *w, struct fault *f)
 {
     TRY(check_relations(w, f));
     TRY(nothing_comes(w, f));
-    TRY(left_out_stands(w, f));
-    return pg_take(w->deciding, "leat.fence_set", NULL, f);
+    return left_out_stands(w, f);
 }
 
 /* PostgreSQL 10 sends no TRUNCATE: the table is copied again when it is seen. */
@@ -154,6 +144,20 @@ enum err pg_switch_drained(struct store_switch *w, struct fault *f)
 {
     TRY(rights_stand(w, f));
     return ledger_is_empty(w, f);
+}
+
+enum err pg_switch_shut_ask(struct store_switch *w, struct fault *f)
+{
+    char fence[NAME_SIZE];
+    const char *params[] = {name_fence(w->store, fence)};
+
+    ENSURE(w->locks);
+    return pg_send(w->deciding, "SELECT leat.fence_set($1, 'ENABLE ALWAYS')", 1, params, f);
+}
+
+enum err pg_switch_shut_take(struct store_switch *w, struct fault *f)
+{
+    return pg_take(w->deciding, "leat.fence_set", NULL, f);
 }
 
 /* Of a table that has not joined the stream the new side lacks what is in its spool, however many marks came round. */

@@ -40,6 +40,10 @@ MUST_USE enum err pg_switch_check_prepare(struct store_switch *w, struct fault *
 MUST_USE enum err pg_switch_left_out_sum(struct store_switch *w, struct arena *a, const char **ret, struct fault *f);
 /* Nothing behaved otherwise than the stream said, and rights are what they were when they were compared. */
 MUST_USE enum err pg_switch_drained(struct store_switch *w, struct fault *f);
+/* Fences of the old side are shut within the transaction that holds its locks: for everybody if it commits, and never
+ * were if it does not. The decision itself is then one row. */
+MUST_USE enum err pg_switch_shut_ask(struct store_switch *w, struct fault *f);
+MUST_USE enum err pg_switch_shut_take(struct store_switch *w, struct fault *f);
 /* A session of the new side; in a transaction that holds its row of authority no table can leave the stream after it.
  */
 MUST_USE enum err pg_switch_all_joined(struct store_switch *w, struct pg *pg, struct fault *f);
