@@ -46,6 +46,7 @@ CREATE TABLE IF NOT EXISTS leat.copy (
     filenode bigint,
     unlogged boolean NOT NULL DEFAULT false,
     opened timestamptz NOT NULL DEFAULT clock_timestamp(),
+    target_oid oid,
     PRIMARY KEY (migration, store, table_oid));
 CREATE TABLE IF NOT EXISTS leat.ledger (
     id bigserial PRIMARY KEY,
@@ -88,7 +89,7 @@ CREATE TABLE IF NOT EXISTS leat.authority (
     source_server text,
     target_server text,
     PRIMARY KEY (migration, store));
--- Of a leat that recorded no servers, and knew no --force. ALTER TABLE would lock them, even where there is nothing to add.
+-- Of a leat that recorded no servers, knew no --force, and did not write down which table of the target it was. ALTER TABLE would lock them, even where there is nothing to add.
 DO $leat$
 BEGIN
     IF NOT EXISTS (SELECT FROM pg_catalog.pg_attribute WHERE attrelid = 'leat.authority'::pg_catalog.regclass AND attname = 'source_server') THEN
@@ -96,6 +97,9 @@ BEGIN
     END IF;
     IF NOT EXISTS (SELECT FROM pg_catalog.pg_attribute WHERE attrelid = 'leat.lease'::pg_catalog.regclass AND attname = 'barred') THEN
         ALTER TABLE leat.lease ADD COLUMN barred boolean NOT NULL DEFAULT false;
+    END IF;
+    IF NOT EXISTS (SELECT FROM pg_catalog.pg_attribute WHERE attrelid = 'leat.copy'::pg_catalog.regclass AND attname = 'target_oid') THEN
+        ALTER TABLE leat.copy ADD COLUMN target_oid oid;
     END IF;
 END
 $leat$;

@@ -39,7 +39,8 @@ struct switching {
     struct cli *cli;
     enum which which;
     struct journal *journal;
-    json_t *stores; /* the answer's */
+    struct lease_keeper *keeper; /* of the store at hand */
+    json_t *stores;              /* the answer's */
 };
 
 static void say(void *ctx, const char *text)
@@ -48,6 +49,11 @@ static void say(void *ctx, const char *text)
 
     if (!w->cli->json)
         fprintf(stderr, "%s\n", text);
+}
+
+static enum err ours(void *ctx, struct fault *f)
+{
+    return lease_keeper_check(((const struct switching *)ctx)->keeper, f);
 }
 
 /* --- gates --- */
@@ -339,7 +345,7 @@ static enum err force_store(struct switching *w, const struct switch_job *job, c
 
 static enum err switch_store(struct switching *w, const struct config_store *store, struct fault *f)
 {
-    struct switch_job job = {.config = w->cli->config, .stream = store, .state_dir = w->cli->state_dir, .journal = w->journal, .rehearsal = w->which == REHEARSE, .no_failover = w->cli->no_failover, .stop = &interrupted, .say = say, .ctx = w};
+    struct switch_job job = {.config = w->cli->config, .stream = store, .state_dir = w->cli->state_dir, .journal = w->journal, .rehearsal = w->which == REHEARSE, .no_failover = w->cli->no_failover, .stop = &interrupted, .ours = ours, .say = say, .ctx = w};
     bool source_serves;
     int64_t epoch;
 
@@ -362,14 +368,13 @@ static enum err switch_store(struct switching *w, const struct config_store *sto
 static enum err under_lease(struct switching *w, const struct config_store *store, struct fault *f)
 {
     AUTO_CHARS *lease = mem_format("switch:%s", store->name);
-    struct lease_keeper *keeper;
     struct fault lost = {0};
     bool is_lost;
     enum err err;
 
-    TRY(lease_keeper_start(w->journal, lease, LEASE_TTL_US, &interrupted, &keeper, f));
+    TRY(lease_keeper_start(w->journal, lease, LEASE_TTL_US, &interrupted, &w->keeper, f));
     err = switch_store(w, store, f);
-    lease_keeper_stop(keeper, &is_lost, &lost);
+    lease_keeper_stop(TAKE(w->keeper), &is_lost, &lost);
     if (!is_lost || (err != ERR_INTERRUPTED && err != ERR_SWITCH_HELD_UP))
         return err;
     *f = lost; /* nobody asked it to stop */

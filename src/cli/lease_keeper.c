@@ -109,6 +109,11 @@ enum err lease_keeper_start(struct journal *j, const char *name, int64_t ttl_us,
     return ERR_OK;
 }
 
+enum err lease_keeper_check(struct lease_keeper *k, struct fault *f)
+{
+    return k->journal->ops->lease_renew(k->journal, k->name, k->token, f);
+}
+
 void lease_keeper_stop(struct lease_keeper *k, bool *ret_lost, struct fault *f)
 {
     pthread_mutex_lock(&k->lock);

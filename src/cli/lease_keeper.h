@@ -11,6 +11,8 @@ struct lease_keeper;
  * as long as it counts. */
 MUST_USE enum err lease_keeper_start(struct journal *j, const char *name, int64_t ttl_us, _Atomic bool *stop,
                                      struct lease_keeper **ret, struct fault *f);
+/* Whether it is ours now, renewed by the caller: a process that stood still may not have noticed yet. */
+MUST_USE enum err lease_keeper_check(struct lease_keeper *k, struct fault *f);
 /* *ret_lost with why in *f: it was not ours to the end. Frees it. */
 void lease_keeper_stop(struct lease_keeper *k, bool *ret_lost, struct fault *f);
 

@@ -80,6 +80,20 @@ bool attempt_stopped(const struct attempt *a)
     return a->job->stop != NULL && atomic_load(a->job->stop);
 }
 
+enum err attempt_ours(const struct attempt *a, struct fault *f)
+{
+    return a->job->ours != NULL ? a->job->ours(a->job->ctx, f) : ERR_OK;
+}
+
+/* There and back meanwhile, by another command, is not decided: the epoch alone does not tell. */
+void attempt_settled(struct attempt *a, const struct switch_settled *settled)
+{
+    bool new_serves = settled->source_serves == a->job->stream->back;
+
+    a->report->decided = new_serves;
+    a->epoch = settled->epoch - new_serves;
+}
+
 enum err attempt_connect_again(struct attempt *a, struct fault *f)
 {
     struct store_switch *fresh;

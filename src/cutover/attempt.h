@@ -36,6 +36,11 @@ void attempt_begins(struct attempt *a, enum switch_step step);
 void attempt_ends(struct attempt *a, enum switch_step step);
 int64_t attempt_deadline_ms(const struct attempt *a);
 bool attempt_stopped(const struct attempt *a);
+/* Nothing is begun that another command may have begun meanwhile: this one may have stood still for hours. Not while
+ * clients wait: the servers' rows know it, too. */
+MUST_USE enum err attempt_ours(const struct attempt *a, struct fault *f);
+/* Who serves since, and by which epoch, whoever brought it about. */
+void attempt_settled(struct attempt *a, const struct switch_settled *settled);
 MUST_USE enum err attempt_open(const struct switch_job *job, struct attempt *a, struct fault *f);
 /* What attempt_open() opened, also where it failed. */
 void attempt_close(struct attempt *a);

@@ -35,7 +35,8 @@ static enum err find_out(struct attempt *a, bool *ret_decided, struct fault *f)
                           "bring the side back that does not answer: `leat status` then says who serves, doors wait "
                           "for it; if it is lost for good, --force opens the other one",
                           "the decision was sent, and it is not known what became of it: %s", why.why);
-    *ret_decided = settled.epoch > a->epoch;
+    attempt_settled(a, &settled);
+    *ret_decided = a->report->decided;
     return ERR_OK;
 }
 
@@ -86,7 +87,7 @@ static enum err take_back(struct attempt *a, struct fault *f)
     struct switch_settled settled;
 
     TRY(attempt_settle(a, AFTER_US, &settled, f));
-    a->report->decided = settled.epoch > a->epoch;
+    attempt_settled(a, &settled);
     return a->report->decided
                ? ERR_OK
                : fault_set(f, ERR_SWITCH_HELD_UP, "the %s failed over to a server that had not received the decision",

@@ -251,6 +251,10 @@ static void deny(struct attempt *a, enum store_side on, const char *left, const 
     if (!a->job->stream->deny)
         return;
     attempt_begins(a, SWITCH_DENY);
+    if (attempt_ours(a, &why) != ERR_OK) { /* the other command may be on its way back to that side */
+        log_fault(LOG_WARN, a->base, &why);
+        return;
+    }
     json_decref(a->report->deny);
     a->report->deny = d.told = json_pack("{s:s, s:[], s:[], s:[]}", "side", left, "may_connect", "left", "notes");
     err = a->ops->admission_open(a->store, on, &d.at, &why);

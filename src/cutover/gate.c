@@ -113,10 +113,13 @@ static enum err check_movable(struct attempt *a, struct fault *f)
     return ERR_OK;
 }
 
+/* One that was there a moment ago comes again: the pilot starts it. */
 static enum err check_doors(struct attempt *a, struct fault *f)
 {
+    bool answered = a->warmed || a->report->tries > 1;
+
     if (doors_count(a->doors) < a->job->stream->door_count)
-        return fault_todo(f, ERR_GATE, "`leat status` says which; the pilot starts them, see .leat/log",
+        return fault_todo(f, answered ? ERR_SWITCH_HELD_UP : ERR_GATE, "`leat status` says which; the pilot starts them, see .leat/log",
                           "%zu of %zu doors answer", doors_count(a->doors), a->job->stream->door_count);
     return ERR_OK;
 }

@@ -81,15 +81,21 @@ static enum err go_back(struct attempt *a, enum err why, struct fault *f)
 
     if (why != ERR_OK && err != ERR_OK)
         log_fault(LOG_WARN, a->base, &second);
-    return why != ERR_OK ? why : err;
+    if (why == ERR_OK || err != ERR_OK || !a->report->decided || a->job->rehearsal)
+        return why != ERR_OK ? why : err;
+    log_fault(LOG_WARN, a->base, f); /* an older attempt's COMMIT came through, or another command's */
+    fault_clear(f);
+    return ERR_OK;
 }
 
 /* One attempt from its gate to its end. */
 static enum err attempt_once(struct attempt *a, struct fault *f)
 {
     struct fault ignored = {0};
-    enum err err = attempt_gate(a, f);
+    enum err err = attempt_ours(a, f);
 
+    if (err == ERR_OK)
+        err = attempt_gate(a, f);
     if (err == ERR_OK)
         err = record_begin(a, f);
     if (err != ERR_OK) {
@@ -105,10 +111,6 @@ static enum err attempt_once(struct attempt *a, struct fault *f)
         err = attempt_decide_and_open(a, f);
     if (err == ERR_SWITCH_HELD_UP && !a->report->decided && !a->job->rehearsal && a->holds)
         err = go_back(a, err, f);
-    if (err == ERR_SWITCH_HELD_UP && a->report->decided) { /* an older attempt's COMMIT came through */
-        fault_clear(f);
-        err = ERR_OK;
-    }
     if (record_end(a, err, f, &ignored) != ERR_OK)
         log_fault(LOG_WARN, a->base, &ignored);
     return err;

@@ -30,6 +30,7 @@ struct switch_job {
     bool rehearsal;
     bool no_failover;                  /* said by whoever asks: no standby of either side is promoted while it runs */
     _Atomic bool *stop;                /* asked to stop: before the decision it goes back, after it nothing stops it */
+    enum err (*ours)(void *ctx, struct fault *f); /* an error: another command has taken this over; NULL: none can */
     void (*say)(void *ctx, const char *text); /* NULL: nobody listens */
     void *ctx;
 };

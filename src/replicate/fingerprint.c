@@ -80,13 +80,22 @@ static void compare_columns(const struct table *source, const struct table *targ
             find(found, "column %s of %s.%s is no longer on the source", target->columns[i].name, source->schema, source->name);
 }
 
+/* Two have exchanged their names there: each finds one of its own, which is followed as the other's. */
+static bool has_changed_places(const struct table *source, const struct table *there, const struct table *followed)
+{
+    return followed->oid != there->oid &&
+           (strcmp(followed->schema, source->schema) != 0 || strcmp(followed->name, source->name) != 0);
+}
+
 static void compare_sources(struct fingerprint *fp, const struct catalog *source, const struct catalog *target, struct findings *found)
 {
     for (size_t i = 0; i < source->table_count; i++) {
         const struct table *t = &source->tables[i];
         const struct table *there = catalog_find(target, t->schema, t->name);
         const struct rtable *known = registry_find(fp->registry, t->oid);
-        if (there != NULL) {
+        if (there != NULL && known != NULL && has_changed_places(t, there, known->target)) {
+            find(found, "%s.%s is called %s.%s on the source by now, as another table of the target is: rename both there", known->target->schema, known->target->name, t->schema, t->name);
+        } else if (there != NULL) {
             found->take_up = found->take_up || known == NULL;
             compare_columns(t, there, found);
         } else if (known != NULL) {

@@ -25,6 +25,7 @@
 #define STATUS_EVERY_US 500000
 #define PREPARE_US 500000 /* a warm waits so long while no session comes to a boundary */
 #define WARM_LOOK_US 20000
+#define COOL_US 3000000 /* a switch that connects anew asks again sooner */
 #define NAMED_MOST 100 /* clients in an answer */
 #define DEADLINE_MS 10000 /* of a request that names none */
 
@@ -402,6 +403,7 @@ static json_t *do_warm(struct control *c, int peer, const json_t *request)
     if (!read_side(request, &side) || (int)side == atomic_load(&c->door->side))
         return control_no("\"side\" names the side that does not serve now: source or target");
     begin(c, peer, DO_WARM, request);
+    c->warmer = peer;
     c->warm_side = side;
     c->asks = ASK_TYPES;
     return NULL;
@@ -566,9 +568,23 @@ static json_t *carry_out(struct control *c, int peer, const json_t *request)
 
 /* --- connections --- */
 
+/* What was made ready for a hold that will not come, since who asked for it died: connections nobody uses, and reads
+ * that go to the source meanwhile. */
+static void cool(struct control *c)
+{
+    if (!c->warmed || c->warmer >= 0 || !may_look(c) || world_mono_us() < c->cool_us)
+        return;
+    log_line(LOG_INFO, c->door->name, "who had connections made ready for a switch is gone: they are given up");
+    control_release(c, (enum side)atomic_load(&c->door->side), atomic_load(&c->door->epoch));
+}
+
 static void peer_gone(struct control *c, int peer)
 {
     close(c->peers[peer].fd);
+    if (c->warmer == peer) {
+        c->warmer = -1;
+        c->cool_us = world_mono_us() + COOL_US;
+    }
     c->peers[peer].fd = -1;
     buf_fini(&c->peers[peer].in);
     if (c->pending != DO_NOTHING && c->pending_peer == peer) {
@@ -682,6 +698,7 @@ bool control_turn(struct door *door, int ms)
     turn_settler(c);
     if (c->phase == PHASE_FOLLOWING)
         control_follow(c);
+    cool(c);
     if (world_mono_us() >= c->status_us) {
         c->status_us = world_mono_us() + STATUS_EVERY_US;
         reads_look_at_share(door);
@@ -697,6 +714,7 @@ enum err control_open(struct door *door, struct fault *f)
     door->control = c;
     c->door = door;
     c->owner = -1;
+    c->warmer = -1;
     c->pending_peer = -1;
     c->listen_fd = -1;
     for (int i = 0; i < CONTROL_PEERS; i++)

@@ -51,6 +51,8 @@ struct control {
     bool hold_waits;        /* its hold is answered when all are held */
     enum side warm_side;
     bool warmed;            /* since the last release */
+    int warmer;             /* who asked for it; -1: gone */
+    int64_t cool_us;        /* then: when what was made ready is given up, if nobody asks again */
     int owner;              /* whose hold it is; -1: nobody's, or gone */
     int64_t epoch, attempt; /* of the hold */
     int64_t asked_us;

@@ -34,8 +34,8 @@ DIFFERENCES = [
 ]
 
 
-def halted(pair, step, command="cutover"):
-    process = subprocess.Popen(pair.leat.command(command, "--yes"), cwd=pair.leat.folder, env={**pair.leat.env, "LEAT_HALT_AT": step},
+def halted(pair, step, command="cutover", output="json"):
+    process = subprocess.Popen(pair.leat.command(command, "--yes", output=output), cwd=pair.leat.folder, env={**pair.leat.env, "LEAT_HALT_AT": step},
                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     wait_for(lambda: process.poll() is not None or stopped(process.pid), 60, f"the switch to come to {step}", show=pair.leat.logs)
     assert process.poll() is None, process.communicate()

@@ -143,8 +143,8 @@ static enum err deny(struct store_admission *a, const struct store_admission_fac
 
     TRY(pg_query(a->pg, SQL_ADMISSION_RECORD, 1, params, NULL, f));
     TRY(pg_admission_facts(a, arena, &now, f));
-    if (strcmp(now.privileges, facts->privileges) != 0)
-        return fault_set(f, ERR_BUSY, "the privileges of %s change meanwhile", a->pg->database);
+    if (strcmp(now.privileges, facts->privileges) != 0 || now.serves != facts->serves)
+        return fault_set(f, ERR_BUSY, "the privileges of %s change meanwhile, or who serves does", a->pg->database);
     TRY(pg_query(a->pg, SQL_ADMISSION_DENY, 1, params, &statements, f));
     TRY(run_all(a, statements, 0, -1, f));
     return still_in(a, f);

@@ -167,10 +167,12 @@ static enum err take_as_joined(struct pg *pg, const struct store *s, const struc
         const struct table *t = &source->tables[i];
         AUTO_CHARS *full = mem_format("%s.%s", t->schema, t->name);
         AUTO_CHARS *oid = mem_format("%u", t->oid);
-        const char *params[] = {s->migration, s->name, oid, full};
-        if (catalog_find(target, t->schema, t->name) != NULL)
-            TRY(pg_query(pg, "INSERT INTO leat.copy (migration, store, table_oid, table_name, attempt, snapshot, ranges, pages, copied, indexed, built, joined)"
-                             " VALUES ($1, $2, $3, $4, 1, '3:3:', 1, 0, true, true, true, '0/1') ON CONFLICT (migration, store, table_oid) DO NOTHING", 4, params, NULL, f));
+        const struct table *there = catalog_find(target, t->schema, t->name);
+        AUTO_CHARS *target_oid = mem_format("%u", there != NULL ? there->oid : 0);
+        const char *params[] = {s->migration, s->name, oid, full, target_oid};
+        if (there != NULL)
+            TRY(pg_query(pg, "INSERT INTO leat.copy (migration, store, table_oid, table_name, attempt, snapshot, ranges, pages, copied, indexed, built, joined, target_oid)"
+                             " VALUES ($1, $2, $3, $4, 1, '3:3:', 1, 0, true, true, true, '0/1', $5) ON CONFLICT (migration, store, table_oid) DO NOTHING", 5, params, NULL, f));
     }
     return ERR_OK;
 }

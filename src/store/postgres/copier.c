@@ -181,18 +181,18 @@ static enum err begin_marked(struct store_copier *c, const char *lane, struct fa
     return pg_authority_spare(c->target, c->store, f);
 }
 
-static enum err write_record(struct store_copier *c, const struct table *t, const struct copy_record *r, struct fault *f)
+static enum err write_record(struct store_copier *c, const struct table *t, const struct table *target, const struct copy_record *r, struct fault *f)
 {
     struct arena *a = c->arena;
     AUTO_CHARS *full = mem_format("%s.%s", t->schema, t->name);
 
     return pg_execf(c->target, NULL, f,
-                    "INSERT INTO leat.copy (migration, store, table_oid, table_name, attempt, snapshot, snapshot_name, ranges, pages, filenode, unlogged)"
-                    " VALUES (%s, %s, %u, %s, %d, %s, %s, %d, %" PRId64 ", nullif(%" PRId64 ", 0), %s)"
+                    "INSERT INTO leat.copy (migration, store, table_oid, table_name, attempt, snapshot, snapshot_name, ranges, pages, filenode, unlogged, target_oid)"
+                    " VALUES (%s, %s, %u, %s, %d, %s, %s, %d, %" PRId64 ", nullif(%" PRId64 ", 0), %s, %u)"
                     " ON CONFLICT (migration, store, table_oid) DO UPDATE SET table_name = excluded.table_name, attempt = excluded.attempt, snapshot = excluded.snapshot,"
-                    " snapshot_name = excluded.snapshot_name, ranges = excluded.ranges, pages = excluded.pages, filenode = excluded.filenode, unlogged = excluded.unlogged, opened = excluded.opened, rows = 0, copied = false, indexed = false, pass = NULL, joined = NULL",
+                    " snapshot_name = excluded.snapshot_name, ranges = excluded.ranges, pages = excluded.pages, filenode = excluded.filenode, unlogged = excluded.unlogged, target_oid = excluded.target_oid, opened = excluded.opened, rows = 0, copied = false, indexed = false, pass = NULL, joined = NULL",
                     pg_quote_literal(a, c->store->migration), pg_quote_literal(a, c->store->name), t->oid, pg_quote_literal(a, full), r->attempt, pg_quote_literal(a, r->snapshot),
-                    r->snapshot_name != NULL ? pg_quote_literal(a, r->snapshot_name) : "NULL", r->ranges, r->pages, r->filenode, t->unlogged ? "true" : "false");
+                    r->snapshot_name != NULL ? pg_quote_literal(a, r->snapshot_name) : "NULL", r->ranges, r->pages, r->filenode, t->unlogged ? "true" : "false", target->oid);
 }
 
 static enum err finish_record(struct store_copier *c, uint32_t oid, uint64_t rows, const char *more, struct fault *f)
@@ -260,7 +260,7 @@ static enum err whole(struct store_copier *c, const struct table *source, const 
     TRY(unless_gone(begin_source(c, source, &record, f), f));
     TRY(check_shape(c, source, f));
     TRY(begin_marked(c, arena_format(a, "%u.%d.0", source->oid, attempt), f));
-    TRY(write_record(c, source, &record, f));
+    TRY(write_record(c, source, target, &record, f));
     TRY(empty(c, target, &fresh, f));
     copy.source_sql = copy_out_sql(a, source, target);
     copy.target_sql = copy_in_sql(a, source, target, fresh && source->bytes >= FREEZE_BYTES);
@@ -309,7 +309,7 @@ static enum err open_table(struct store_copier *c, struct arena *a, const struct
     TRY(read_filenode(c, source, record, f)); /* under the holder's lock; if that is gone, so is its snapshot */
     TRY(begin_marked(c, arena_format(c->arena, "%u.%d.open", source->oid, record->attempt), f));
     TRY(empty(c, target, &fresh, f));
-    TRY(write_record(c, source, record, f));
+    TRY(write_record(c, source, target, record, f));
     return pg_exec(c->target, "COMMIT", NULL, f);
 }
 

@@ -26,6 +26,7 @@ static enum err add_relation(struct pg *pg, const PGresult *r, int row, struct a
     ret->oid = (uint32_t)pg_get_int(r, row, 0);
     ret->qualified = pg_quote_qualified(a, PQgetvalue(r, row, 1), PQgetvalue(r, row, 2));
     ret->state = PQgetisnull(r, row, 5) ? '\0' : PQgetvalue(r, row, 5)[0];
+    ret->columns = arena_strdup(a, PQgetvalue(r, row, 6)); /* "": it has none */
     return ret->oid != 0 ? ERR_OK : fault_set(f, ERR_BUG, "a relation of %s without a number", pg->database);
 }
 

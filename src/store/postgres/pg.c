@@ -168,7 +168,8 @@ const char *pg_sqlstate(const PGresult *r)
 
 enum err pg_class_of_state(const char *state, enum side side)
 {
-    static const char *const busy[] = {"55P03", "40001", "40P01", "57014", "55006", "53000", "53100", "53200", "53300", "58030"};
+    static const char *const busy[] = {"55P03", "40001", "40P01", "57014", "55006", "53000", "53100", "53200", "53300", "58030",
+                                       "25P03" /* we stood still in a transaction for longer than we had said */};
 
     for (size_t i = 0; i < sizeof busy / sizeof *busy; i++)
         if (strcmp(state, busy[i]) == 0)

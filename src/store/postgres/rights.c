@@ -259,7 +259,7 @@ enum err pg_rights_reads_passwords(struct pg *pg, bool *ret, struct fault *f)
     return ERR_OK;
 }
 
-static const char *sums_name(bool passwords)
+const char *pg_rights_sums_name(bool passwords)
 {
     return passwords ? "leat.rights.passwords" : "leat.rights";
 }
@@ -269,12 +269,12 @@ enum err pg_rights_sums_prepare(struct pg *pg, bool passwords, struct fault *f)
     AUTO_CHARS *whole =
         pg_fill_in(SQL_RIGHTS_SUMS, "{roles}", passwords ? "pg_catalog.pg_authid" : "pg_catalog.pg_roles");
 
-    return pg_prepare(pg, sums_name(passwords), whole, f);
+    return pg_prepare(pg, pg_rights_sums_name(passwords), whole, f);
 }
 
 enum err pg_rights_sums_ask(struct pg *pg, bool passwords, struct fault *f)
 {
-    return pg_send_prepared(pg, sums_name(passwords), f);
+    return pg_send_prepared(pg, pg_rights_sums_name(passwords), f);
 }
 
 enum err pg_rights_sums_take(struct pg *pg, char ret[RIGHTS_SUMS], struct fault *f)

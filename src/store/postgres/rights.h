@@ -19,6 +19,8 @@ MUST_USE enum err pg_rights_compare(struct pg *old_side, struct pg *new_side, co
  * same time; prepared once in a session: what is asked there for the first time takes four times as long. */
 #define RIGHTS_SUMS 512
 MUST_USE enum err pg_rights_sums_prepare(struct pg *pg, bool passwords, struct fault *f);
+/* What is prepared is called, to be asked for together with something else. */
+const char *pg_rights_sums_name(bool passwords);
 MUST_USE enum err pg_rights_sums_ask(struct pg *pg, bool passwords, struct fault *f);
 /* Whether they can be asked for with what roles are known by. */
 MUST_USE enum err pg_rights_reads_passwords(struct pg *pg, bool *ret, struct fault *f);

@@ -16,6 +16,23 @@
 
 /* --- under the lock --- */
 
+/* Under the lock the old side's stay as they are; on the new one nobody but an operator changes them. A table renamed is
+ * the same one, and another one where two have changed places. */
+static enum err are_as_listed(const struct fenced *now, size_t count, const struct fenced *then, size_t then_count,
+                              const char *side, struct fault *f)
+{
+    if (count != then_count)
+        return fault_set(f, ERR_BUSY, "tables came or went on the %s while the switch began", side);
+    for (size_t i = 0; i < count; i++) {
+        if (now[i].oid != then[i].oid || strcmp(now[i].qualified, then[i].qualified) != 0)
+            return fault_set(f, ERR_BUSY, "tables came or went on the %s while the switch began", side);
+        if (strcmp(now[i].columns, then[i].columns) != 0)
+            return fault_set(f, ERR_BUSY, "columns of %s changed on the %s while the switch began", now[i].qualified,
+                             side);
+    }
+    return ERR_OK;
+}
+
 /* What is chosen now is what was locked, and fenced. */
 static enum err check_relations(struct store_switch *w, struct fault *f)
 {
@@ -26,15 +43,23 @@ static enum err check_relations(struct store_switch *w, struct fault *f)
 
     TRY(pg_take_next(w->deciding, SQL_SWITCH_RELATIONS, &r, f));
     TRY(pg_fence_list_take(w->deciding, w->store, r, a, &now, &count, f));
-    if (count != w->locked_count)
-        return fault_set(f, ERR_BUSY, "tables came or went while the switch began");
-    for (size_t i = 0; i < count; i++) {
-        if (now[i].oid != w->locked[i].oid)
-            return fault_set(f, ERR_BUSY, "tables came or went while the switch began");
+    TRY(are_as_listed(now, count, w->locked, w->locked_count, "old side", f));
+    for (size_t i = 0; i < count; i++)
         if (now[i].state != 'D')
             return fault_set(f, ERR_GATE, "%s has no open fence", now[i].qualified);
-    }
     return ERR_OK;
+}
+
+static enum err check_facing(struct store_switch *w, struct fault *f)
+{
+    AUTO(arena) *a = arena_new(16384);
+    AUTO_RESULT *r = NULL;
+    struct fenced *now;
+    size_t count;
+
+    TRY(pg_take_next(w->opening, SQL_SWITCH_RELATIONS, &r, f));
+    TRY(pg_fence_list_take(w->opening, w->store, r, a, &now, &count, f));
+    return are_as_listed(now, count, w->facing, w->facing_count, "new side", f);
 }
 
 /* Only while the new side's row says that it does not serve. */
@@ -77,6 +102,17 @@ static enum err ask_old(struct store_switch *w, struct fault *f)
     return pg_send_all(w->deciding, "EXECUTE \"" PG_FENCES "\"; EXECUTE \"" COMING "\"; EXECUTE \"" LEFT_OUT "\"", f);
 }
 
+/* Its rights are taken once all has drained. */
+static enum err ask_new(struct store_switch *w, struct fault *f)
+{
+    AUTO(arena) *a = arena_new(1024);
+
+    return pg_send_all(w->opening,
+                       arena_format(a, "EXECUTE \"" PG_FENCES "\"; EXECUTE \"%s\"",
+                                    pg_rights_sums_name(w->reads_passwords)),
+                       f);
+}
+
 static enum err check_old(struct store_switch *w, struct fault *f)
 {
     TRY(check_relations(w, f));
@@ -97,11 +133,12 @@ static enum err nothing_emptied(struct store_switch *w, struct fault *f)
 
 enum err pg_switch_check(struct store_switch *w, struct fault *f)
 {
-    ENSURE(w->locks && w->old_rights[0] != '\0' && w->left_out != NULL);
-    TRY(pg_rights_sums_ask(w->opening, w->reads_passwords, f));
+    ENSURE(w->locks && w->old_rights[0] != '\0' && w->left_out != NULL && w->facing != NULL);
+    TRY(ask_new(w, f));
     TRY(ask_old(w, f));
-    TRY(bring_sequences(w, f)); /* by the other sessions, while that one works */
+    TRY(bring_sequences(w, f)); /* by the other sessions, while those work */
     TRY(check_old(w, f));
+    TRY(check_facing(w, f));
     TRY(nothing_emptied(w, f));
     TRY(pg_rights_sums_ask(w->deciding, w->reads_passwords, f));
     w->asks_rights = true;
@@ -176,6 +213,14 @@ enum err pg_switch_all_joined(struct store_switch *w, struct pg *pg, struct faul
                       "%s table(s) are still being copied, among them %s", PQgetvalue(r, 0, 0), PQgetvalue(r, 0, 1));
 }
 
+enum err pg_switch_tables(struct store_switch *w, struct fault *f)
+{
+    TRY(pg_switch_check_prepare(w, f));
+    arena_reset(w->arena);
+    TRY(pg_fence_list_prepared(w->deciding, w->store, w->arena, &w->locked, &w->locked_count, f));
+    return pg_fence_list_prepared(w->opening, w->store, w->arena, &w->facing, &w->facing_count, f);
+}
+
 enum err pg_switch_left_out_sum(struct store_switch *w, struct arena *a, const char **ret, struct fault *f)
 {
     AUTO_RESULT *r = NULL;
@@ -191,6 +236,7 @@ enum err pg_switch_check_prepare(struct store_switch *w, struct fault *f)
     if (w->check_ready)
         return ERR_OK;
     TRY(pg_fence_list_prepare(w->deciding, w->store, f));
+    TRY(pg_fence_list_prepare(w->opening, w->store, f));
     TRY(pg_prepare(w->deciding, COMING, SQL_SWITCH_COMING, f));
     TRY(pg_prepare(w->deciding, LEFT_OUT, SQL_SWITCH_LEFT_OUT_SUM, f));
     w->check_ready = true;

@@ -8,6 +8,7 @@
 #include "store/postgres/door_role.h"
 #include "store/postgres/left_out.h"
 #include "store/postgres/names.h"
+#include "store/postgres/switch_shape.h"
 #include "store/postgres/switcher_internal.h"
 
 #define LONG_TRANSACTION_S 5.0
@@ -206,6 +207,21 @@ static enum err look_at_subscriptions(struct store_switch *w, struct pg *pg, con
     return ERR_OK;
 }
 
+/* --- tables, and what carries their rows --- */
+
+/* Listed first: what changes while the sides are compared is otherwise under the lock. */
+static enum err look_at_shape(struct store_switch *w, struct obstacles *o, struct fault *f)
+{
+    struct switch_obstacle *list;
+    size_t count;
+
+    TRY(pg_switch_tables(w, f));
+    TRY(pg_switch_shape(w->beside, w->there, w->store, w->locked, w->locked_count, o->arena, &list, &count, f));
+    for (size_t i = 0; i < count; i++)
+        add(o, list[i].what, list[i].hinders, list[i].why);
+    return ERR_OK;
+}
+
 /* --- what no stream carries --- */
 
 static enum err look_at_left_out(struct store_switch *w, struct obstacles *o, struct fault *f)
@@ -313,6 +329,7 @@ enum err pg_switch_obstacles(struct store_switch *w, struct arena *a, struct swi
     TRY(look_at_sessions(w, w->there, &o, f));
     TRY(look_at_door_role(w, w->beside, SIDE_SOURCE, "old side", &o, f));
     TRY(look_at_door_role(w, w->there, SIDE_TARGET, "new side", &o, f));
+    TRY(look_at_shape(w, &o, f));
     TRY(look_at_locks(w, &o, f));
     TRY(look_at_subscriptions(w, w->beside, "old side", &o, f));
     TRY(look_at_subscriptions(w, w->there, "new side", &o, f));

@@ -171,14 +171,12 @@ static enum err still_there(struct store_switch *w, const struct authority_row *
 }
 
 /* What clients would wait for is done by the sessions that are to do it before anybody waits: functions are compiled,
- * plans made, and what is to be locked is listed. No row has that name: nothing is decided or opened by it. */
+ * and plans made. No row has that name: nothing is decided or opened by it. */
 static enum err get_ready(struct store_switch *w, struct fault *f)
 {
     TRY(pg_exec(w->deciding, "SELECT leat.fence_set('', 'ENABLE ALWAYS'), leat.decide('', '', -1, -1)", NULL, f));
     TRY(pg_exec(w->opening, "SELECT leat.fence_set('', 'DISABLE'), leat.open_side('', '', -1, '', -1)", NULL, f));
-    TRY(pg_switch_check_prepare(w, f));
-    arena_reset(w->arena);
-    return pg_fence_list_prepared(w->deciding, w->store, w->arena, &w->locked, &w->locked_count, f);
+    return pg_switch_check_prepare(w, f);
 }
 
 enum err pg_switch_gate(struct store_switch *w, int64_t epoch, int64_t *ret_attempt, struct fault *f)
@@ -279,7 +277,7 @@ enum err pg_switch_lock(struct store_switch *w, int64_t deadline_ms, struct faul
 {
     int64_t until = world_mono_us() + deadline_ms * 1000;
 
-    ENSURE(w->check_ready);
+    ENSURE(w->check_ready && w->locked != NULL);
     for (;;) {
         struct fault why = {0};
         int64_t left_ms = (until - world_mono_us()) / 1000;

@@ -13,14 +13,16 @@ struct store_switch {
     struct pg *beside;
     struct pg *opening;
     struct pg *there;
-    struct arena *arena; /* of the gate: what is to be locked */
+    struct arena *arena; /* of the gate: what is to be locked, and what is to be opened for it */
     struct fenced *locked;
     size_t locked_count;
+    struct fenced *facing;
+    size_t facing_count;
     char old_rights[RIGHTS_SUMS]; /* as they were when they were compared; "": they were not */
     char new_rights[RIGHTS_SUMS];
     bool reads_passwords;
     bool sums_ready[2];  /* by reads_passwords: prepared in deciding and opening */
-    bool check_ready;    /* deciding has what it asks in the pause prepared */
+    bool check_ready;    /* deciding and opening have what they are asked in the pause prepared */
     const char *left_out; /* as it was when obstacles were looked for; NULL: they were not */
     struct arena *look;   /* of it */
     bool asks_rights;    /* deciding and opening were asked for them as they are now */
@@ -36,6 +38,8 @@ MUST_USE enum err pg_switch_locked(struct pg *pg, const PGresult *r, struct faul
 /* --- switch_check.c --- */
 /* The statements of the check are planned while nobody waits. */
 MUST_USE enum err pg_switch_check_prepare(struct store_switch *w, struct fault *f);
+/* The tables of both sides as they are now: what is otherwise under the lock goes back. By deciding and opening. */
+MUST_USE enum err pg_switch_tables(struct store_switch *w, struct fault *f);
 /* What no stream carries, in a few words: others whenever it changes. By deciding. */
 MUST_USE enum err pg_switch_left_out_sum(struct store_switch *w, struct arena *a, const char **ret, struct fault *f);
 /* Nothing behaved otherwise than the stream said, and rights are what they were when they were compared. */
