@@ -17,6 +17,7 @@
 #include "cutover/switch.h"
 #include "pilot/pilot.h"
 #include "pilot/status.h"
+#include "replicate/touched.h"
 
 #define WAY_BACK_US ((int64_t)120000000)
 #define GATE_US ((int64_t)20000000)
@@ -346,6 +347,7 @@ static enum err force_store(struct switching *w, const struct switch_job *job, c
 static enum err switch_store(struct switching *w, const struct config_store *store, struct fault *f)
 {
     struct switch_job job = {.config = w->cli->config, .stream = store, .state_dir = w->cli->state_dir, .journal = w->journal, .rehearsal = w->which == REHEARSE, .no_failover = w->cli->no_failover, .stop = &interrupted, .ours = ours, .say = say, .ctx = w};
+    AUTO(arena) *arena = arena_new(4096);
     bool source_serves;
     int64_t epoch;
 
@@ -359,6 +361,8 @@ static enum err switch_store(struct switching *w, const struct config_store *sto
         deny_left(&job, epoch);
     TRY(check_direction(w, store, source_serves, f));
     job.stream = source_serves ? store : store->other;
+    if (w->which == CUTOVER)
+        TRY(touched_shapes(w->journal, store->name, arena, &job.shapes, f));
     TRY(check_stream(w, job.stream, w->which == CUTOVER, f));
     if (w->which == CUTOVER)
         TRY(check_rehearsals(w, store, f));

@@ -28,6 +28,7 @@ struct switch_job {
     const char *state_dir;
     struct journal *journal;
     bool rehearsal;
+    const char *shapes;                /* of the stream (replicate/touched.h), from before its gate "verify" was asked; NULL: it was not */
     bool no_failover;                  /* said by whoever asks: no standby of either side is promoted while it runs */
     _Atomic bool *stop;                /* asked to stop: before the decision it goes back, after it nothing stops it */
     enum err (*ours)(void *ctx, struct fault *f); /* an error: another command has taken this over; NULL: none can */

@@ -8,6 +8,8 @@
 
 #include <stdlib.h>
 
+#include "replicate/touched.h"
+
 #define MOST_SHOWN 8
 
 struct fingerprint {
@@ -23,6 +25,7 @@ struct findings {
     struct buf text;
     size_t count;
     bool take_up; /* the next engine would follow what this one does not */
+    bool reshaped; /* the next engine would know columns and names that both sides have by now, and compare what they hold */
 };
 
 struct fingerprint *fingerprint_new(struct store *s, struct registry *r, struct ddl *d)
@@ -87,6 +90,19 @@ static bool has_changed_places(const struct table *source, const struct table *t
            (strcmp(followed->schema, source->schema) != 0 || strcmp(followed->name, source->name) != 0);
 }
 
+/* Where both sides agree, and this engine began with something else: other columns, or another name. */
+static bool is_reshaped(const struct table *source, const struct table *target, const struct rtable *known,
+                        struct findings *found)
+{
+    size_t before = found->count;
+    AUTO_CHARS *now = touched_shape(source);
+    AUTO_CHARS *then = known != NULL ? touched_shape(known->source) : mem_dup(now);
+
+    compare_columns(source, target, found);
+    return found->count == before &&
+           (strcmp(now, then) != 0 || (known != NULL && strcmp(known->target->qualified, target->qualified) != 0));
+}
+
 static void compare_sources(struct fingerprint *fp, const struct catalog *source, const struct catalog *target, struct findings *found)
 {
     for (size_t i = 0; i < source->table_count; i++) {
@@ -94,10 +110,10 @@ static void compare_sources(struct fingerprint *fp, const struct catalog *source
         const struct table *there = catalog_find(target, t->schema, t->name);
         const struct rtable *known = registry_find(fp->registry, t->oid);
         if (there != NULL && known != NULL && has_changed_places(t, there, known->target)) {
-            find(found, "%s.%s is called %s.%s on the source by now, as another table of the target is: rename both there", known->target->schema, known->target->name, t->schema, t->name);
+            find(found, "%s.%s is called %s.%s on the source by now, as another table of the target is: rename both there, while leat is stopped", known->target->schema, known->target->name, t->schema, t->name);
         } else if (there != NULL) {
             found->take_up = found->take_up || known == NULL;
-            compare_columns(t, there, found);
+            found->reshaped = found->reshaped || is_reshaped(t, there, known, found);
         } else if (known != NULL) {
             find(found, "%s.%s is called %s.%s on the source by now: rename it on the target", known->target->schema, known->target->name, t->schema, t->name);
         } else {
@@ -150,6 +166,8 @@ static enum err look(struct fingerprint *fp, struct store_watcher *w, struct fau
     buf_fini(&found.text);
     if (err == ERR_OK && found.take_up && !first) /* what was so when this engine began, another one would not take up either */
         return fault_set(f, ERR_ANEW, "to take up a table that the target has by now");
+    if (err == ERR_OK && found.reshaped)
+        return fault_set(f, ERR_ANEW, "to take up what both sides made of their tables");
     return err;
 }
 

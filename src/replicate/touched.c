@@ -109,7 +109,7 @@ static enum err take_up(struct touched *t, const json_t *fact, struct fault *f)
 
 /* --- what a table looked like when it was noted last --- */
 
-static char *shape_of(const struct table *t)
+char *touched_shape(const struct table *t)
 {
     AUTO_BUF b = {0};
 
@@ -124,7 +124,7 @@ static json_t *shapes(const struct touched *t)
 
     for (size_t i = 0; i < t->registry->count; i++) {
         AUTO_CHARS *oid = mem_format("%u", t->registry->tables[i].source->oid);
-        AUTO_CHARS *shape = shape_of(t->registry->tables[i].source);
+        AUTO_CHARS *shape = touched_shape(t->registry->tables[i].source);
         json_object_set_new(o, oid, json_string(shape));
     }
     return o;
@@ -147,6 +147,28 @@ static enum err compare_shapes(struct touched *t, struct fault *f)
     json_decref(before);
     json_decref(now);
     return err;
+}
+
+enum err touched_shapes(struct journal *j, const char *stream, struct arena *a, const char **ret, struct fault *f)
+{
+    return j->ops->fact_get(j, stream, SHAPES, a, ret, f);
+}
+
+const struct table *touched_other_shape(const char *shapes, const struct catalog *source)
+{
+    json_t *o = shapes != NULL ? json_loads(shapes, 0, NULL) : NULL;
+    const struct table *ret = NULL;
+
+    for (size_t i = 0; i < source->table_count && ret == NULL; i++) {
+        AUTO_CHARS *oid = mem_format("%u", source->tables[i].oid);
+        AUTO_CHARS *shape = touched_shape(&source->tables[i]);
+        const char *then = json_string_value(json_object_get(o, oid));
+
+        if (then != NULL && strcmp(then, shape) != 0)
+            ret = &source->tables[i];
+    }
+    json_decref(o);
+    return ret;
 }
 
 /* --- life --- */

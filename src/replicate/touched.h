@@ -31,6 +31,14 @@ MUST_USE enum err touched_batch(struct touched *t, const struct batch *b, struct
 MUST_USE enum err touched_txn(struct touched *t, const struct txn *x, struct fault *f);
 MUST_USE enum err touched_table(struct touched *t, const struct rtable *table, struct fault *f);
 
+/* --- what tables look like --- */
+/* Another text where the table has other columns, or is known by others; to be freed. */
+char *touched_shape(const struct table *t);
+/* What the engine that follows read of its source's tables: in the arena, NULL: none did. What is compared, is compared by it. */
+MUST_USE enum err touched_shapes(struct journal *j, const char *stream, struct arena *a, const char **ret, struct fault *f);
+/* The first table that looks otherwise than it says; NULL: none. */
+const struct table *touched_other_shape(const char *shapes, const struct catalog *source);
+
 /* --- reading: one thread --- */
 /* From now on; what was noted before is forgotten. */
 MUST_USE enum err touched_begin(struct touched *t, struct fault *f);

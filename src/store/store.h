@@ -377,6 +377,8 @@ struct store_ops {
      * back, what was decided is opened, what was not can be no more. An error: nobody can tell yet. */
     enum err (*switch_settle)(struct store_switch *w, struct switch_settled *ret, struct fault *f);
     enum err (*switch_obstacles)(struct store_switch *w, struct arena *a, struct switch_obstacle **ret, size_t *ret_count, struct fault *f);
+    /* Whether changes of the old side's schema are noted there, and come with its stream. */
+    enum err (*switch_notes)(struct store_switch *w, bool *ret, struct fault *f);
     /* What clients would wait for when relations are locked on either side (maintenance that runs there) has given way,
      * or is named: ERR_SWITCH_HELD_UP. */
     enum err (*switch_clear_way)(struct store_switch *w, struct fault *f);

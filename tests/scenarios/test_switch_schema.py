@@ -1,9 +1,6 @@
 """Who changes a table right before a switch: where no event trigger says so, no row need ever have come in the new shape. The new side has the change, or
 the old side serves on."""
 
-import os
-import signal
-
 import psycopg2
 import pytest
 
@@ -61,12 +58,15 @@ class Plain(Pair):
         for side in sides:
             side.sql(sql, db="shop", user="app")
 
-    def settled(self):
-        """The engines begin anew with what both sides are by now, and nothing is left to do."""
-        for name in ("shop", "shop+back"):
-            os.kill(self.leat_pid(name), signal.SIGKILL)
+    def engines(self):
+        return set(self.leat.pids("engine"))
+
+    def settled(self, before, check=0):
+        """The engines have begun anew with what both sides are by now, and all is compared again."""
+        wait_for(lambda: len(self.engines()) == 2 and not self.engines() & before, 40, "engines to begin anew", show=self.leat.logs)
         self.leat.wait_status(lambda s: s["stores"][0]["running"] and s["stores"][0]["ddl_pending"] == "", 40, "nothing to be pending")
-        self.ready()
+        wait_for(self.followed, 60, "both streams to be followed", show=self.leat.logs)
+        self.leat.run("verify", check=check)
 
     def equal(self):
         wait_for(lambda: not compare(self.old.dsn("shop"), self.new.dsn("shop"), sequences=None, skip=LEAT_TABLES), 30, "both sides to be equal", show=self.leat.logs)
@@ -90,10 +90,11 @@ def test_the_gate_names_it(server, migration):
     for _, words in CHANGES:
         assert words in out + err, (words, out + err)
     assert pair.serving() == ["source"]
+    before = pair.engines()
     for change, _ in CHANGES[:4]:
         pair.alter(change, pair.new)
     pair.alter("drop table made", pair.old)
-    pair.settled()
+    pair.settled(before)
     assert pair.leat.run("cutover", "--yes").json["authority"] == "target"
     assert pair.new.one("select count(*) from wide where more = 'all'", db="shop") == 50
     pair.alter("alter table wide add column last int not null default 7", pair.new)   # and the way back
@@ -128,8 +129,9 @@ def test_tables_that_changed_places(server, migration):
     assert process.returncode == 3 and CHANGED_PLACES in (out + err).replace('\\"', '"'), out + err
     said = pair.leat.wait_status(lambda s: s["stores"][0]["ddl_pending"], 40, "it to be pending")["stores"][0]["ddl_pending"]
     assert "public.wide is called public.draft on the source by now" in said, said
+    before = pair.engines()
     pair.alter(SWAP, pair.new)
-    pair.settled()
+    pair.settled(before)
     pair.leat.run("cutover", "--yes")
     pair.alter("insert into draft values (1000, 'late', 1)", pair.new)
     wait_for(lambda: pair.old.one("select count(*) from draft where id = 1000", db="shop") == 1, 30, "the row to come back", show=pair.leat.logs)
@@ -156,3 +158,22 @@ def test_with_an_event_trigger(server, migration, policy):
         assert pair.serving() == ["target"] and pair.new.one("select more from entry where client = 1", db="shop") == "all"
     else:
         assert process.returncode != 0 and pair.serving() == ["source"], out + err
+
+
+def test_what_a_column_holds_is_compared(server, migration):
+    """Made on both sides, and filled on the old one alone: no row of it came, and what was compared was compared without it."""
+    pair = Plain(server, migration)
+    pair.start()
+    before = pair.engines()
+    process = halted(pair, "gate")
+    pair.alter("alter table wide add column more text default 'all'", pair.old)
+    pair.alter("alter table wide add column more text", pair.new)
+    out, err = ended(process)
+    assert process.returncode == 3 and "the columns of public.wide changed since both sides were compared" in out, out + err
+    pair.settled(before, check=2)
+    assert "verify" in pair.leat.run("cutover", "--yes", check=3).json["error"]["why"]
+    pair.alter("update wide set more = 'all'", pair.old)   # rows that come are right
+    pair.equal()
+    pair.ready()
+    pair.leat.run("cutover", "--yes")
+    assert pair.new.one("select count(*) from wide where more = 'all'", db="shop") == 50

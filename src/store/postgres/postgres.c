@@ -63,6 +63,7 @@ const struct store_ops store_postgres = {
     .switch_gate = pg_switch_gate,
     .switch_settle = pg_switch_settle,
     .switch_obstacles = pg_switch_obstacles,
+    .switch_notes = pg_switch_notes,
     .switch_clear_way = pg_switch_clear_way,
     .switch_lock = pg_switch_lock,
     .switch_unlock = pg_switch_unlock,

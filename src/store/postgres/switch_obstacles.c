@@ -319,6 +319,15 @@ static enum err look_at_door_role(struct store_switch *w, struct pg *pg, enum si
     return ERR_OK;
 }
 
+enum err pg_switch_notes(struct store_switch *w, bool *ret, struct fault *f)
+{
+    AUTO_RESULT *r = NULL;
+
+    TRY(pg_exec(w->beside, SQL_SCHEMA_SUMS, &r, f));
+    *ret = PQntuples(r) == 1 && PQgetisnull(r, 0, 0);
+    return ERR_OK;
+}
+
 enum err pg_switch_obstacles(struct store_switch *w, struct arena *a, struct switch_obstacle **ret, size_t *ret_count, struct fault *f)
 {
     struct obstacles o = {.arena = a};

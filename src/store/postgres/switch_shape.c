@@ -177,7 +177,7 @@ static enum err compare_names(struct comparing *c, struct pg *new_side, const st
         if (old != NULL && strcmp(old->qualified, there) != 0)
             add(c, HINDERS_CUTOVER,
                 arena_format(c->arena,
-                             "%s of the old side is called %s on the new one: rename it there as it was renamed here",
+                             "%s of the old side is called %s on the new one: rename it there as it was renamed here, while leat is stopped",
                              old->qualified, there));
     }
     return ERR_OK;

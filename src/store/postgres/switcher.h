@@ -10,6 +10,7 @@ MUST_USE enum err pg_switch_rows(struct store_switch *w, struct switch_row *ret_
 MUST_USE enum err pg_switch_gate(struct store_switch *w, int64_t epoch, int64_t *ret_attempt, struct fault *f);
 MUST_USE enum err pg_switch_settle(struct store_switch *w, struct switch_settled *ret, struct fault *f);
 MUST_USE enum err pg_switch_obstacles(struct store_switch *w, struct arena *a, struct switch_obstacle **ret, size_t *ret_count, struct fault *f);
+MUST_USE enum err pg_switch_notes(struct store_switch *w, bool *ret, struct fault *f);
 MUST_USE enum err pg_switch_clear_way(struct store_switch *w, struct fault *f);
 MUST_USE enum err pg_switch_lock(struct store_switch *w, int64_t deadline_ms, struct fault *f);
 void pg_switch_unlock(struct store_switch *w);
