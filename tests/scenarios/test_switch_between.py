@@ -6,6 +6,7 @@ import subprocess
 import psycopg2
 
 from test_switch import Pair
+from test_switch_faults import one_side
 from test_switch_rights import GATES, ended, halted
 from wait import wait_for
 
@@ -69,6 +70,37 @@ def test_a_table_that_is_being_made(server, migration):
         assert "is making a table" in said or "has a transaction open" in said, said
         conn.commit()
     assert pair.serving() == ["source"]
+
+
+def test_a_table_that_is_being_made_and_prepared(server, migration):
+    """Who makes it has no session any more, and all the same its rows come to be on the old side when it is ended."""
+    pair = Pair(server, migration, 15, 15, extra=GATES, settings={"max_prepared_transactions": 10})
+    pair.start()
+    pair.leat.run("rehearse", "--yes")
+    pair.ready()
+    process = halted(pair, "hold")
+    pair.old.sql("begin; create table made as select * from account; prepare transaction 'two'", db="shop")
+    said = refused(process)
+    assert "prepared" in said, said
+    assert pair.serving() == ["source"]
+    pair.old.sql("commit prepared 'two'", db="shop")
+
+
+def test_a_table_that_is_copied_again_behind_the_decision(server, migration):
+    """Whoever opens the new side waits until it is there: what is emptied, or copied in part, is served to nobody."""
+    pair = Pair(server, migration, 15, 15, extra=GATES, doors=1)
+    pair.start()
+    pair.leat.run("rehearse", "--yes")
+    pair.ready()
+    process = halted(pair, "open")
+    joined = pair.new.one("select joined from leat.copy where table_name = 'public.entry'", db="shop")
+    pair.new.sql("update leat.copy set joined = null where table_name = 'public.entry'", db="shop")   # as `leat resume --copy-again` leaves it
+    process.kill()   # the door opens by itself, and so does the engine
+    door = pair.leat.state / "run" / "shop.door.0.json"
+    wait_for(lambda: "still being copied" in json.loads(door.read_text()).get("settling", {}).get("trouble", ""), 30, "the door to say why nobody serves", show=pair.story)
+    assert pair.serving() == []
+    pair.new.sql("update leat.copy set joined = %s where table_name = 'public.entry'", (joined,), db="shop")
+    assert one_side(pair) == "target"
 
 
 class OfTen(Pair):

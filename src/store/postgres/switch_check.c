@@ -56,8 +56,7 @@ static enum err nothing_comes(struct store_switch *w, struct fault *f)
 
     TRY(pg_take_next(w->deciding, SQL_SWITCH_COMING, &r, f));
     if (PQntuples(r) > 0)
-        return fault_set(f, ERR_BUSY, "pid %s (%s) is making a table that is not there yet", PQgetvalue(r, 0, 0),
-                         PQgetvalue(r, 0, 1));
+        return fault_set(f, ERR_BUSY, "%s is making a table that is not there yet", PQgetvalue(r, 0, 0));
     return ERR_OK;
 }
 
@@ -157,12 +156,12 @@ enum err pg_switch_drained(struct store_switch *w, struct fault *f)
 }
 
 /* Of a table that has not joined the stream the new side lacks what is in its spool, however many marks came round. */
-enum err pg_switch_all_joined(struct store_switch *w, struct pg *pg, struct fault *f)
+enum err pg_switch_all_joined(struct store_switch *w, struct fault *f)
 {
     const char *params[] = {w->store->migration, w->store->name};
     AUTO_RESULT *r = NULL;
 
-    TRY(pg_query(pg,
+    TRY(pg_query(w->there,
                  "SELECT pg_catalog.count(*), min(table_name) FROM leat.copy WHERE migration = $1 AND store = $2 AND "
                  "joined IS NULL",
                  2, params, &r, f));

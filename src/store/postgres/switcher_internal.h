@@ -40,8 +40,7 @@ MUST_USE enum err pg_switch_check_prepare(struct store_switch *w, struct fault *
 MUST_USE enum err pg_switch_left_out_sum(struct store_switch *w, struct arena *a, const char **ret, struct fault *f);
 /* Nothing behaved otherwise than the stream said, and rights are what they were when they were compared. */
 MUST_USE enum err pg_switch_drained(struct store_switch *w, struct fault *f);
-/* A session of the new side; in a transaction that holds its row of authority no table can leave the stream after it.
- */
-MUST_USE enum err pg_switch_all_joined(struct store_switch *w, struct pg *pg, struct fault *f);
+/* While nobody is held; the opening looks again, under the new side's row (leat.open_side). */
+MUST_USE enum err pg_switch_all_joined(struct store_switch *w, struct fault *f);
 
 #endif
