@@ -72,5 +72,7 @@ void attempt_cool(struct attempt *a);
 MUST_USE enum err attempt_decide_and_open(struct attempt *a, struct fault *f);
 /* Who serves, whatever became of the attempt: tried again until it can be told, for so long. */
 MUST_USE enum err attempt_settle(struct attempt *a, int64_t patience_us, struct switch_settled *ret, struct fault *f);
+/* Whether the new side serves by now; a->epoch is the one before it did, or the old side's. */
+bool attempt_is_decided(struct attempt *a, const struct switch_settled *settled);
 
 #endif

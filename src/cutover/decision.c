@@ -23,6 +23,16 @@ enum err attempt_settle(struct attempt *a, int64_t patience_us, struct switch_se
     return err;
 }
 
+/* Of somebody who was stopped for long it may be a later switch's, there and back too. */
+bool attempt_is_decided(struct attempt *a, const struct switch_settled *settled)
+{
+    bool new_serves = settled->source_serves == a->job->stream->back;
+    bool decided = new_serves && settled->epoch > a->epoch;
+
+    a->epoch = settled->epoch - decided;
+    return decided;
+}
+
 /* COMMIT was sent and no answer came, or the attempt was over before it: whoever serves now, nothing can be decided any
  * more. */
 static enum err find_out(struct attempt *a, bool *ret_decided, struct fault *f)
@@ -35,7 +45,7 @@ static enum err find_out(struct attempt *a, bool *ret_decided, struct fault *f)
                           "bring the side back that does not answer: `leat status` then says who serves, doors wait "
                           "for it; if it is lost for good, --force opens the other one",
                           "the decision was sent, and it is not known what became of it: %s", why.why);
-    *ret_decided = settled.epoch > a->epoch;
+    *ret_decided = attempt_is_decided(a, &settled);
     return ERR_OK;
 }
 
@@ -86,7 +96,7 @@ static enum err take_back(struct attempt *a, struct fault *f)
     struct switch_settled settled;
 
     TRY(attempt_settle(a, AFTER_US, &settled, f));
-    a->report->decided = settled.epoch > a->epoch;
+    a->report->decided = attempt_is_decided(a, &settled);
     return a->report->decided
                ? ERR_OK
                : fault_set(f, ERR_SWITCH_HELD_UP, "the %s failed over to a server that had not received the decision",
@@ -102,7 +112,7 @@ enum err attempt_decide_and_open(struct attempt *a, struct fault *f)
     TRY(decide(a, &decided, f));
     a->report->decided = decided;
     if (!decided)
-        return fault_set(f, ERR_SWITCH_HELD_UP, "a door had given the attempt up, or the %s failed over", a->old_side);
+        return fault_set(f, ERR_SWITCH_HELD_UP, "a door or a command had given the attempt up, or the %s failed over", a->old_side);
     TRY(open_new(a, &open, f));
     if (!open)
         TRY(take_back(a, f));

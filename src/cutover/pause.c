@@ -212,7 +212,7 @@ enum err attempt_go_back(struct attempt *a, struct fault *f)
 
     a->ops->switch_unlock(a->sw);
     TRY(attempt_settle(a, BACK_US, &settled, f));
-    a->report->decided = a->report->opened = settled.epoch > a->epoch;
+    a->report->decided = a->report->opened = attempt_is_decided(a, &settled);
     if (!a->holds)
         a->report->pause_us = a->paused_us != 0 ? world_mono_us() - a->paused_us : 0;
     else

@@ -72,18 +72,40 @@ def test_a_table_that_is_being_made(server, migration):
     assert pair.serving() == ["source"]
 
 
-def test_a_table_that_is_being_made_and_prepared(server, migration):
-    """Who makes it has no session any more, and all the same its rows come to be on the old side when it is ended."""
+def test_what_a_prepared_transaction_leaves(server, migration):
+    """Who made it has no session any more, and all the same it comes to be on the old side alone when it is ended."""
     pair = Pair(server, migration, 15, 15, extra=GATES, settings={"max_prepared_transactions": 10})
     pair.start()
     pair.leat.run("rehearse", "--yes")
     pair.ready()
-    process = halted(pair, "hold")
-    pair.old.sql("begin; create table made as select * from account; prepare transaction 'two'", db="shop")
-    said = refused(process)
-    assert "prepared" in said, said
-    assert pair.serving() == ["source"]
-    pair.old.sql("commit prepared 'two'", db="shop")
+    for act, said in (("create table made as select * from account", "a prepared transaction is making a table"),
+                      ("select lo_from_bytea(4711, 'x')", "a prepared transaction has written a large object")):
+        process = halted(pair, "hold")
+        pair.old.sql(f"begin; {act}; prepare transaction 'two'", db="shop")
+        refused(process)
+        assert said in pair.leat.run("events").out and pair.serving() == ["source"]
+        pair.old.sql("rollback prepared 'two'", db="shop")
+
+
+def test_large_objects_that_are_being_written(server, migration):
+    """In a transaction that goes on, or is only read in one: neither waits for a lock of a switch."""
+    pair = Pair(server, migration, 15, 15, extra=GATES)
+    pair.old.sql("select lo_from_bytea(4711, 'x')", db="shop")
+    pair.new.sql("select lo_from_bytea(4711, 'x')", db="shop")
+    pair.start()
+    pair.leat.run("rehearse", "--yes")
+    pair.ready()
+    with contextlib.closing(pair.old.conn("shop")) as conn, conn.cursor() as c:
+        process = halted(pair, "hold")
+        c.execute("select lo_put(4711, 0, 'y')")
+        said = refused(process)
+        assert "has written a large object" in said or "has a transaction open" in said, said
+        conn.rollback()
+        pair.ready()
+        process = halted(pair, "hold")
+        c.execute("select lo_get(4711)")
+        ended(process)
+    assert pair.serving() == ["target"]
 
 
 def test_a_table_that_is_copied_again_behind_the_decision(server, migration):

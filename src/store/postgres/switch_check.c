@@ -49,14 +49,15 @@ static enum err bring_sequences(struct store_switch *w, struct fault *f)
         SEQUENCES_MS, NULL, f);
 }
 
-/* A table that is being made is seen by nobody yet, and locked by its maker: no lock of ours keeps it from coming. */
+/* A table that is being made is seen by nobody yet, and locked by its maker: no lock of ours keeps it from coming. Nor
+ * does any keep large objects from it. */
 static enum err nothing_comes(struct store_switch *w, struct fault *f)
 {
     AUTO_RESULT *r = NULL;
 
     TRY(pg_take_next(w->deciding, SQL_SWITCH_COMING, &r, f));
     if (PQntuples(r) > 0)
-        return fault_set(f, ERR_BUSY, "%s is making a table that is not there yet", PQgetvalue(r, 0, 0));
+        return fault_set(f, ERR_BUSY, "%s %s", PQgetvalue(r, 0, 0), PQgetvalue(r, 0, 1));
     return ERR_OK;
 }
 
