@@ -6,7 +6,8 @@
 --   leat.gate(...)        an attempt begins: its number and both servers, in either side's row. The side that serves must not have failed over since the gate before;
 --                         of the other one nothing was to be kept but what both rows say now
 --   leat.decide(...)      this side no longer serves: in the transaction that holds the locks, on the timeline of the gate
---   leat.open_side(...)   this side serves from that epoch on, by that attempt: row and fence in one transaction, safe to be done again
+--   leat.open_side(...)   this side serves from that epoch on, by that attempt: row and fence in one transaction, safe to be done again. Not while a table is being copied to it:
+--                         whoever begins that takes this row FOR SHARE, and may do so between the decision and this
 --   leat.abort_attempt()  an attempt ends on the side that serves: from then on it cannot be decided
 --   leat.annul_attempt()  the other side failed over: what it may have decided before can no longer be opened here ...
 --   leat.take_over()      ... and only after that does abort_attempt's like count there, on its new timeline
@@ -100,6 +101,9 @@ BEGIN
     END IF;
     IF a.epoch IS NULL OR a.here <> of_side OR a.epoch <> of_epoch - 1 OR a.attempt <> of_attempt OR a.open OR a.side = a.here THEN
         RETURN false;
+    END IF;
+    IF EXISTS (SELECT FROM leat.copy c WHERE c.migration = of_migration AND c.store = of_store || CASE a.here WHEN 'source' THEN '+back' ELSE '' END AND c.joined IS NULL) THEN
+        RAISE EXCEPTION 'leat: tables are still being copied to the %: it serves once they are there', a.here USING ERRCODE = 'object_in_use';
     END IF;
     PERFORM leat.fence_set(a.fence, 'DISABLE');
     UPDATE leat.authority x SET epoch = of_epoch, side = x.here, open = true WHERE x.migration = of_migration AND x.store = of_store;

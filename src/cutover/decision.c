@@ -103,7 +103,7 @@ enum err attempt_decide_and_open(struct attempt *a, struct fault *f)
     TRY(decide(a, &decided, f));
     a->report->decided = decided;
     if (!decided)
-        return fault_set(f, ERR_SWITCH_HELD_UP, "a door had given the attempt up, or the %s failed over", a->old_side);
+        return fault_set(f, ERR_SWITCH_HELD_UP, "a door or a command had given the attempt up, or the %s failed over", a->old_side);
     TRY(open_new(a, &open, f));
     if (!open)
         TRY(take_back(a, f));

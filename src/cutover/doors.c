@@ -26,18 +26,22 @@ struct doors {
     size_t count;
 };
 
-/* Paths may be longer than a socket's address: by the folder's descriptor they never are. */
+/* Paths may be longer than a socket's address: by the folder's descriptor they never are. Trap: where a door has stood
+ * still until its queue was full, connect() would wait for it without end: EAGAIN instead. */
 static int connect_to(int folder, const char *name)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    int why;
 
     if (fd < 0)
         return -1;
     snprintf(address.sun_path, sizeof address.sun_path, "/proc/self/fd/%d/%s", folder, name);
     if (connect(fd, (const struct sockaddr *)&address, sizeof address) == 0)
         return fd;
+    why = errno;
     close(fd);
+    errno = why;
     return -1;
 }
 
@@ -58,8 +62,12 @@ enum err doors_open(const char *state_dir, const char *store, struct doors **ret
     if (dir == NULL)
         return fault_set(f, ERR_STATE_DIR, "cannot read %s: %s", path, strerror(errno));
     for (const struct dirent *e = readdir(dir); e != NULL && d->count < MOST_DOORS; e = readdir(dir)) {
-        int fd = is_of(e->d_name, store) ? connect_to(dirfd(dir), e->d_name) : -1;
-        if (fd < 0)
+        int fd = -1;
+
+        if (!is_of(e->d_name, store))
+            continue;
+        fd = connect_to(dirfd(dir), e->d_name);
+        if (fd < 0 && errno != EAGAIN) /* nobody listens there any more */
             continue;
         d->list[d->count].fd = fd;
         snprintf(d->list[d->count].name, sizeof d->list[d->count].name, "%s", e->d_name);

@@ -92,16 +92,20 @@ static int receive_sockets(int fd, char *line, size_t size, int *sockets, int *r
     return 0;
 }
 
+/* Without waiting: one that stands still, its queue full, is EAGAIN. */
 int control_dial(int run_fd, const char *name)
 {
     struct sockaddr_un at = {.sun_family = AF_UNIX};
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     int n = snprintf(at.sun_path, sizeof at.sun_path, "/proc/self/fd/%d/%s.sock", run_fd, name);
+    int why;
 
     if (fd >= 0 && n > 0 && (size_t)n < sizeof at.sun_path && connect(fd, (struct sockaddr *)&at, sizeof at) == 0)
         return fd;
+    why = errno;
     if (fd >= 0)
         close(fd);
+    errno = why;
     return -1;
 }
 
@@ -139,6 +143,8 @@ enum err door_take_over(struct door *door, struct fault *f)
     int fd = run_fd >= 0 ? control_dial(run_fd, door->name) : -1;
     enum err err = ERR_OK;
 
+    if (fd < 0 && errno == EAGAIN)
+        err = fault_todo(f, ERR_BUSY, "end it, then start the new door", "the door that runs does not answer");
     if (fd >= 0) {
         err = take(door, fd, f);
         close(fd);

@@ -6,6 +6,7 @@ import subprocess
 import psycopg2
 
 from test_switch import Pair
+from test_switch_faults import one_side
 from test_switch_rights import GATES, ended, halted
 from wait import wait_for
 
@@ -69,6 +70,59 @@ def test_a_table_that_is_being_made(server, migration):
         assert "is making a table" in said or "has a transaction open" in said, said
         conn.commit()
     assert pair.serving() == ["source"]
+
+
+def test_what_a_prepared_transaction_leaves(server, migration):
+    """Who made it has no session any more, and all the same it comes to be on the old side alone when it is ended."""
+    pair = Pair(server, migration, 15, 15, extra=GATES, settings={"max_prepared_transactions": 10})
+    pair.start()
+    pair.leat.run("rehearse", "--yes")
+    pair.ready()
+    for act, said in (("create table made as select * from account", "a prepared transaction is making a table"),
+                      ("select lo_from_bytea(4711, 'x')", "a prepared transaction has written a large object")):
+        process = halted(pair, "hold")
+        pair.old.sql(f"begin; {act}; prepare transaction 'two'", db="shop")
+        refused(process)
+        assert said in pair.leat.run("events").out and pair.serving() == ["source"]
+        pair.old.sql("rollback prepared 'two'", db="shop")
+
+
+def test_large_objects_that_are_being_written(server, migration):
+    """In a transaction that goes on, or is only read in one: neither waits for a lock of a switch."""
+    pair = Pair(server, migration, 15, 15, extra=GATES)
+    pair.old.sql("select lo_from_bytea(4711, 'x')", db="shop")
+    pair.new.sql("select lo_from_bytea(4711, 'x')", db="shop")
+    pair.start()
+    pair.leat.run("rehearse", "--yes")
+    pair.ready()
+    with contextlib.closing(pair.old.conn("shop")) as conn, conn.cursor() as c:
+        process = halted(pair, "hold")
+        c.execute("select lo_put(4711, 0, 'y')")
+        said = refused(process)
+        assert "has written a large object" in said or "has a transaction open" in said, said
+        conn.rollback()
+        pair.ready()
+        process = halted(pair, "hold")
+        c.execute("select lo_get(4711)")
+        ended(process)
+    assert pair.serving() == ["target"]
+
+
+def test_a_table_that_is_copied_again_behind_the_decision(server, migration):
+    """Whoever opens the new side waits until it is there: what is emptied, or copied in part, is served to nobody."""
+    pair = Pair(server, migration, 15, 15, extra=GATES, doors=1)
+    pair.start()
+    pair.leat.run("rehearse", "--yes")
+    pair.ready()
+    process = halted(pair, "open")
+    joined = pair.new.one("select joined from leat.copy where table_name = 'public.entry'", db="shop")
+    pair.new.sql("update leat.copy set joined = null where table_name = 'public.entry'", db="shop")   # as `leat resume --copy-again` leaves it
+    process.kill()   # the door opens by itself, and so does the engine
+    door = pair.leat.state / "run" / "shop.door.0.json"
+    wait_for(lambda: "still being copied" in json.loads(door.read_text()).get("settling", {}).get("trouble", ""), 30, "the door to say why nobody serves", show=pair.story)
+    assert pair.serving() == []
+    pair.new.sql("update leat.copy set joined = %s where table_name = 'public.entry'", (joined,), db="shop")
+    assert one_side(pair) == "target"
 
 
 class OfTen(Pair):

@@ -1,13 +1,17 @@
 """Where a switch could go wrong although nobody died at a step of it: each of these did."""
+import contextlib
 import json
 import os
 import signal
+import socket
+import sqlite3
 import subprocess
 
 import psycopg2
 
 from test_switch import Pair
-from test_switch_faults import one_side, stopped
+from test_switch_faults import door_pid, one_side, stopped
+from test_switch_rights import halted
 from wait import wait_for
 
 GATES = "gates:\n  rehearsals: 0\n  pause: 5s\n"
@@ -127,3 +131,43 @@ def test_a_fence_made_while_the_authority_goes(server, migration):
     assert pair.old.one(fence, db="shop") == "A"
     process.communicate(timeout=120)
     assert one_side(pair) == "target"
+
+
+def test_a_door_that_stands_still_keeps_no_command_waiting(server, migration):
+    """Its socket takes connections until its queue is full; the next one waits, for as long as it stands."""
+    pair = Pair(server, migration, 15, 15, extra=GATES, doors=1)
+    pair.start()
+    pair.leat.run("rehearse", "--yes")
+    pair.ready()
+    door = door_pid(pair)
+    os.kill(door, signal.SIGSTOP)
+    with contextlib.ExitStack() as queue, contextlib.suppress(BlockingIOError):
+        for _ in range(100):
+            one = queue.enter_context(socket.socket(socket.AF_UNIX))
+            one.setblocking(False)
+            one.connect(str(pair.leat.state / "run" / "shop.door.0.sock"))
+        raise AssertionError("its queue has no end")
+    assert pair.leat.run("status", timeout=30)
+    assert "does not answer" in pair.leat.run("rehearse", "--yes", check=False, timeout=60).err
+    os.kill(door, signal.SIGCONT)
+    wait_for(lambda: write_through(pair.door_dsns()[0]), 15, "the door to go on", show=pair.story)
+    pair.leat.run("rehearse", "--yes")
+
+
+def test_a_command_that_stood_still_while_others_went_there_and_back(server, migration):
+    """It does not say of their switch that it was its own: by then the side it left serves again."""
+    pair = Pair(server, migration, 15, 15, extra=GATES, doors=1)
+    pair.start()
+    pair.leat.run("rehearse", "--yes")
+    pair.ready()
+    process = halted(pair, "decide")
+    with contextlib.closing(sqlite3.connect(pair.leat.state / "journal.db", timeout=10)) as journal, journal:
+        journal.execute("update leases set held = 0 where name = 'switch:shop'")   # as if its time were over
+    pair.leat.run("cutover", "--yes")
+    pair.ready()
+    pair.leat.run("rollback", "--yes")
+    wait_for(lambda: goes_on(process), 60, "the command to end", show=pair.story)
+    out, _ = process.communicate()
+    assert process.returncode != 0 and "target serves" not in out and json.loads(out)["error"]["code"] != "door-left", out
+    assert pair.serving() == ["source"]
+    assert write_through(pair.door_dsns()[0])

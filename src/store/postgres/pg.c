@@ -18,7 +18,7 @@ static const char pinned_options[] = "-c client_encoding=UTF8 -c DateStyle=ISO -
                                      " -c statement_timeout=0 -c lock_timeout=0 -c idle_in_transaction_session_timeout=0"
                                      " -c default_transaction_isolation=read\\ committed -c default_transaction_read_only=off"
                                      " -c default_transaction_deferrable=off -c standard_conforming_strings=on"
-                                     " -c xmloption=content";
+                                     " -c xmloption=content -c client_min_messages=warning"; /* confirm.h hears by them */
 
 static void notice_ignored(void *arg, const PGresult *r)
 {

@@ -74,15 +74,15 @@ static enum err bring_sequences(struct store_switch *w, struct fault *f)
         SEQUENCES_MS, NULL, f);
 }
 
-/* A table that is being made is seen by nobody yet, and locked by its maker: no lock of ours keeps it from coming. */
+/* A table that is being made is seen by nobody yet, and locked by its maker: no lock of ours keeps it from coming. Nor
+ * does any keep large objects from it. */
 static enum err nothing_comes(struct store_switch *w, struct fault *f)
 {
     AUTO_RESULT *r = NULL;
 
     TRY(pg_take_next(w->deciding, SQL_SWITCH_COMING, &r, f));
     if (PQntuples(r) > 0)
-        return fault_set(f, ERR_BUSY, "pid %s (%s) is making a table that is not there yet", PQgetvalue(r, 0, 0),
-                         PQgetvalue(r, 0, 1));
+        return fault_set(f, ERR_BUSY, "%s %s", PQgetvalue(r, 0, 0), PQgetvalue(r, 0, 1));
     return ERR_OK;
 }
 
@@ -198,12 +198,12 @@ enum err pg_switch_shut_take(struct store_switch *w, struct fault *f)
 }
 
 /* Of a table that has not joined the stream the new side lacks what is in its spool, however many marks came round. */
-enum err pg_switch_all_joined(struct store_switch *w, struct pg *pg, struct fault *f)
+enum err pg_switch_all_joined(struct store_switch *w, struct fault *f)
 {
     const char *params[] = {w->store->migration, w->store->name};
     AUTO_RESULT *r = NULL;
 
-    TRY(pg_query(pg,
+    TRY(pg_query(w->there,
                  "SELECT pg_catalog.count(*), min(table_name) FROM leat.copy WHERE migration = $1 AND store = $2 AND "
                  "joined IS NULL",
                  2, params, &r, f));

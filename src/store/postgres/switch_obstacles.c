@@ -332,7 +332,7 @@ enum err pg_switch_obstacles(struct store_switch *w, struct arena *a, struct swi
 {
     struct obstacles o = {.arena = a};
 
-    TRY(pg_switch_all_joined(w, w->there, f));
+    TRY(pg_switch_all_joined(w, f));
     TRY(look_at_prepared(w, &o, f));
     TRY(look_at_sessions(w, w->beside, &o, f));
     TRY(look_at_sessions(w, w->there, &o, f));

@@ -357,8 +357,6 @@ static enum err prepare_open(struct store_switch *w, int64_t epoch, int64_t atte
     if (err == ERR_OK && !could)
         err = fault_set(f, ERR_SWITCH_HELD_UP, "the new side's row is not that of epoch %" PRId64 ", attempt %" PRId64,
                         epoch - 1, attempt);
-    if (err == ERR_OK)
-        err = pg_switch_all_joined(w, w->opening, f);
     if (err != ERR_OK)
         end(w->opening, &w->opens);
     return err;

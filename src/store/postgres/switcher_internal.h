@@ -48,8 +48,7 @@ MUST_USE enum err pg_switch_drained(struct store_switch *w, struct fault *f);
  * were if it does not. The decision itself is then one row. */
 MUST_USE enum err pg_switch_shut_ask(struct store_switch *w, struct fault *f);
 MUST_USE enum err pg_switch_shut_take(struct store_switch *w, struct fault *f);
-/* A session of the new side; in a transaction that holds its row of authority no table can leave the stream after it.
- */
-MUST_USE enum err pg_switch_all_joined(struct store_switch *w, struct pg *pg, struct fault *f);
+/* While nobody is held; the opening looks again, under the new side's row (leat.open_side). */
+MUST_USE enum err pg_switch_all_joined(struct store_switch *w, struct fault *f);
 
 #endif
