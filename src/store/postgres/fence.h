@@ -11,7 +11,7 @@ struct fenced {
     uint32_t oid;
     const char *qualified;
     char state; /* of its fence: 'D' disabled, 'A' always, another: somebody set it otherwise; 0: it has none */
-    const char *columns; /* in a few numbers of that server's own: others whenever one came, went or changed */
+    const char *columns; /* a number of that server's own: another one whenever one came, went or changed */
 };
 MUST_USE enum err pg_fence_list(struct pg *pg, const struct store *s, struct arena *a, struct fenced **ret, size_t *ret_count, struct fault *f);
 /* The same for a session that lists them while clients wait: planned beforehand, which is most of what it costs. */
