@@ -187,3 +187,16 @@ def test_what_was_decided_is_carried_out_though_no_stream_is_followed(server, mi
     assert pair.serving() == []
     assert "no pilot runs" in pair.leat.run("cutover", "--yes", check=False).err
     assert pair.serving() == ["target"]
+
+
+def test_an_event_trigger_that_warns_is_taken_for_no_standby(server, migration):
+    """A commit whose wait for its standby was cancelled says so by a warning, and nothing else does."""
+    pair = Pair(server, migration, 15, 15, extra=GATES)
+    pair.start()
+    pair.leat.run("rehearse", "--yes")
+    for one in (pair.old, pair.new):
+        one.sql("create function warn() returns event_trigger language plpgsql as $$ begin raise warning 'schema changes are seen'; end $$;"
+                "create event trigger warn on ddl_command_end execute function warn()", db="shop")
+    pair.ready()
+    pair.leat.run("cutover", "--yes")
+    assert pair.serving() == ["target"]
