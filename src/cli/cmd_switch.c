@@ -344,6 +344,19 @@ static enum err force_store(struct switching *w, const struct switch_job *job, c
     return err;
 }
 
+/* What a switch left half-way is carried out before anything can refuse, streams that are not followed too: nobody may
+ * serve until then. Why it cannot be is said further on. */
+static void carry_out_what_was_decided(const struct switching *w, const struct switch_job *job)
+{
+    struct fault ignored = {0};
+    bool armed = false;
+    bool source_serves;
+    int64_t epoch;
+
+    if (record_armed(w->journal, job->stream->name, &armed, &ignored) == ERR_OK && armed)
+        (void)!switch_settle(job, &source_serves, &epoch, &ignored);
+}
+
 static enum err switch_store(struct switching *w, const struct config_store *store, struct fault *f)
 {
     struct switch_job job = {.config = w->cli->config, .stream = store, .state_dir = w->cli->state_dir, .journal = w->journal, .rehearsal = w->which == REHEARSE, .no_failover = w->cli->no_failover, .stop = &interrupted, .ours = ours, .say = say, .ctx = w};
@@ -353,6 +366,9 @@ static enum err switch_store(struct switching *w, const struct config_store *sto
 
     if (w->cli->force)
         return force_store(w, &job, store, f);
+    carry_out_what_was_decided(w, &job);
+    if (pilot_pid(w->cli->state_dir) == 0)
+        return fault_todo(f, ERR_GATE, "leat start", "no pilot runs: the streams have to be followed while a store is switched");
     TRY(await_stream(w, store, f));
     TRY(arm(w, &job, store, f));
     TRY_WITH(switch_settle(&job, &source_serves, &epoch, f), f, "asking both sides who serves");
@@ -394,8 +410,6 @@ static enum err run_all(struct switching *w, struct fault *f)
 
     if (c->arg_count > 0 && config_store_find(c->config, c->args[0]) == NULL)
         return fault_todo(f, ERR_UNKNOWN_NAME, "the stores are those of leat.yaml", "there is no store %s", c->args[0]);
-    if (pilot_pid(c->state_dir) == 0 && !c->force)
-        return fault_todo(f, ERR_GATE, "leat start", "no pilot runs: the streams have to be followed while a store is switched");
     TRY(journal_sqlite_open(c->state_dir, c->config->migration, &w->journal, f));
     for (size_t i = 0; i < c->config->store_count; i++)
         if (c->arg_count == 0 || strcmp(c->args[0], c->config->stores[i].name) == 0)

@@ -46,6 +46,9 @@ static void add_window(const struct forcing *g, struct buf *out)
     else
         buf_addf(out, "the %s holds all the %s committed up to %s, and nothing beyond", g->opened, g->lost,
                  g->look.view.applied);
+    if (g->look.view.partial != NULL)
+        buf_addf(out, "; but not of these, which are still being copied there, and may be empty: %s",
+                 g->look.view.partial);
     if (g->heard_us == 0)
         buf_addf(out, "; the %s was never heard of here. Now is %s", g->lost, world_time_words(world_wall_us(), now));
     else
@@ -89,6 +92,7 @@ static json_t *facts(const struct forcing *g)
                           "behind_us", (json_int_t)g->behind_us, "heard_at", g->heard_at);
 
     json_object_set_new(o, "said_it_serves", json_boolean(g->look.view.open));
+    json_object_set_new(o, "partial", json_string(g->look.view.partial != NULL ? g->look.view.partial : ""));
     json_object_set_new(o, "at_us", json_integer((json_int_t)world_wall_us()));
     return o;
 }

@@ -41,6 +41,8 @@ static void *ask_servers(void *arg)
         ask_look(c, x);
     else if (x->task == ASK_STANDS)
         x->yes = authority_stands(c->authority, x->old, x->epoch, x->attempt, x->why);
+    else if (x->task == ASK_REMEMBER)
+        authority_remember(c->authority, x->epoch);
     else {
         authority_get_ready(c->authority);
         x->yes = ask_types(c, x);
@@ -58,7 +60,7 @@ void control_ask(struct control *c, enum settler_task task)
     x->task = task;
     x->request = c->request;
     x->old = (enum side)atomic_load(&c->door->side);
-    x->epoch = c->epoch;
+    x->epoch = task == ASK_REMEMBER ? c->settled : c->epoch;
     x->attempt = c->attempt;
     x->yes = false;
     x->types = false;

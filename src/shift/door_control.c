@@ -15,6 +15,7 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -27,6 +28,7 @@
 #define WARM_LOOK_US 20000
 #define COOL_US 3000000 /* a switch that connects anew asks again sooner */
 #define NAMED_MOST 100 /* clients in an answer */
+#define SEND_MOST_US 100000 /* until an answer is taken */
 #define DEADLINE_MS 10000 /* of a request that names none */
 
 /* --- a socket whose path may be longer than a sockaddr holds --- */
@@ -66,7 +68,8 @@ void control_answer(struct control *c, int peer, json_t *answer)
     }
     buf_addf(&line, "%s\n", text);
     free(text);
-    (void)!send(c->peers[peer].fd, line.data, line.len, MSG_NOSIGNAL);
+    if (send(c->peers[peer].fd, line.data, line.len, MSG_NOSIGNAL) != (ssize_t)line.len)
+        (void)shutdown(c->peers[peer].fd, SHUT_RDWR); /* it does not listen: heard of next, as if it had hung up */
 }
 
 json_t *control_no(const char *why)
@@ -230,12 +233,21 @@ static void act_on_answer(struct control *c)
 {
     const struct settler *x = &c->settler;
 
+    if (x->got != SETTLED_NOT)
+        c->settled = x->got_epoch;
     if (x->task == ASK_STANDS || x->task == ASK_TYPES)
         act_on_request(c);
     else if (x->task == ASK_LOOK && may_look(c) && (int)x->old == atomic_load(&c->door->side))
         control_looked(c);
     else if (x->task == ASK_SETTLE && c->phase == PHASE_SETTLING)
         act_on_settled(c);
+}
+
+/* This machine's disk may keep the settler for long: then no hold is begun either. */
+static void remember(struct control *c)
+{
+    control_ask(c, ASK_REMEMBER);
+    c->settled = 0;
 }
 
 static void turn_settler(struct control *c)
@@ -248,6 +260,8 @@ static void turn_settler(struct control *c)
         control_ask(c, ASK_SETTLE);
     else if (c->asks != ASK_NOTHING)
         control_ask(c, c->asks);
+    else if (may_look(c) && c->settled > 0)
+        remember(c);
     else if (may_look(c) && world_mono_us() >= c->look_us)
         control_ask(c, ASK_LOOK);
 }
@@ -636,10 +650,14 @@ static void read_peer(struct control *c, int peer)
     }
 }
 
+/* One that does not take its answers keeps the loop for a moment, once. */
 static void accept_peer(struct control *c)
 {
+    const struct timeval most = {.tv_usec = SEND_MOST_US};
     int fd = accept4(c->listen_fd, NULL, NULL, SOCK_CLOEXEC);
 
+    if (fd >= 0)
+        (void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &most, sizeof most);
     for (int i = 0; i < CONTROL_PEERS && fd >= 0; i++)
         if (c->peers[i].fd < 0) {
             c->peers[i].fd = fd;

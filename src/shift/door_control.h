@@ -20,7 +20,8 @@ enum settler_task {
     ASK_SETTLE,
     ASK_LOOK,   /* whether `old` still serves; who does, and what types there are, is asked where it does not */
     ASK_STANDS, /* whether the attempt may be held for */
-    ASK_TYPES
+    ASK_TYPES,
+    ASK_REMEMBER /* nothing: what was settled is written down */
 };
 struct settler {
     pthread_t thread;
@@ -74,6 +75,7 @@ struct control {
         bool rebuilding;
     } follow;
     struct settler settler;
+    int64_t settled;        /* the epoch that is still to be remembered; 0: none */
     char settling_why[128];
     char trouble[256];      /* why it could not be settled yet */
 };

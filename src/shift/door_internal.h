@@ -620,6 +620,8 @@ void authority_free(struct authority *a);
 enum settled { SETTLED_NOT, SETTLED_SOURCE, SETTLED_TARGET };
 /* Who serves, and no attempt that was under way can be decided any more; SETTLED_NOT: nobody can tell yet. */
 enum settled authority_settle(struct authority *a, int64_t *ret_epoch, char why[256]);
+/* Once clients were let go by it. It may take as long as this machine's disk does. */
+void authority_remember(const struct authority *a, int64_t epoch);
 /* Whether that side says that it does, by reading alone. */
 bool authority_serves(struct authority *a, enum side side, int64_t *ret_epoch);
 /* Sessions on both sides are there and have been asked once: nobody is held while they are made. */

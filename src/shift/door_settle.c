@@ -93,7 +93,8 @@ enum settled authority_settle(struct authority *a, int64_t *ret_epoch, char why[
                          .reach = reach_side,
                          .lost = lose_side,
                          .ctx = a,
-                         .state_dir = a->door->state_dir};
+                         .state_dir = a->door->state_dir,
+                         .clients_wait = true};
     struct fault f = {0};
     struct settle_result s;
 
@@ -103,6 +104,11 @@ enum settled authority_settle(struct authority *a, int64_t *ret_epoch, char why[
     }
     *ret_epoch = s.epoch;
     return s.side == SIDE_SOURCE ? SETTLED_SOURCE : SETTLED_TARGET;
+}
+
+void authority_remember(const struct authority *a, int64_t epoch)
+{
+    least_epoch_remember(a->door->state_dir, a->door->store->name, epoch);
 }
 
 /* One that failed over since the gate does not: that is settled, not read. */

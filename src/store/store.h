@@ -162,6 +162,7 @@ struct force_view {
     int64_t attempt;
     int64_t next_epoch;  /* by which it is to serve */
     const char *applied; /* all the source committed before this is there; NULL: nothing is known. In the arena */
+    const char *partial; /* but for these tables, which are still being copied there; NULL: none. In the arena */
 };
 
 /* What stands in the way of a switch. In the arena. */

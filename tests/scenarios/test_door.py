@@ -1,5 +1,7 @@
 """The SQL door: what passes through it, and what becomes of sessions when they are held, moved and released."""
 import contextlib
+import fcntl
+import json
 import os
 import signal
 import ssl
@@ -219,6 +221,23 @@ def test_the_pilot_gone_after_the_decision_the_door_goes_forward(pair):
     assert value(door.connect(), "select current_database()") == "shop_new"
 
 
+def test_clients_do_not_wait_for_this_machines_disk(pair):
+    """Which epoch served is written down once they were let go."""
+    old, _, door = pair()
+    a = door.connect()
+    assert door.warm()["ok"] and door.hold()["ok"] and door.rebuild()["ok"]
+    waiting = Later(a, "select current_database()")
+    decide(old, "shop", 1)
+    folder = os.open(door.state, os.O_RDONLY)
+    fcntl.flock(folder, fcntl.LOCK_EX)   # as by somebody whose write does not end
+    door.control.close()
+    door.control = door.open_control()
+    assert waiting.wait() == "shop_new"
+    os.close(folder)
+    least = door.state / "shop.least-epoch"
+    wait_for(lambda: least.exists() and least.read_text() == "1\n", 10, "the epoch to be written down")
+
+
 def test_a_door_that_starts_ends_what_may_be_under_way(pair):
     """It was held by nobody: an attempt that was decided now would shut its side under it."""
     old, _, door = pair()
@@ -337,6 +356,24 @@ def test_a_server_that_hangs_keeps_no_answer_from_who_asks(pair):
     wait_for(lambda: door.hold()["ok"], 30, "a hold once it answers")
     assert door.release("source", 0)["ok"]
     assert value(a, "select current_database()") == "shop"
+
+
+def test_whoever_asks_and_does_not_listen_keeps_no_answer_from_others(pair):
+    """A hold's deadline is kept meanwhile, too: its clients go on."""
+    _, _, door = pair()
+    a = door.connect()
+    assert door.hold(deadline_ms=2000)["ok"]
+    waiting = Later(a, "select current_database()")
+    deaf = door.open_control()
+    deaf.socket.setblocking(False)
+    line = json.dumps({"do": "status"}).encode() + b"\n"
+    with contextlib.suppress(BlockingIOError, BrokenPipeError, ConnectionResetError):
+        for _ in range(5000):
+            deaf.socket.sendall(line)
+    assert waiting.wait() == "shop"
+    assert door.wait_phase("serving")
+    assert door.open_control().ask(do="status")["phase"] == "serving"
+    deaf.close()
 
 
 def test_a_door_that_starts_asks_who_serves(pair):

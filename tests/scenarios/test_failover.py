@@ -232,6 +232,21 @@ def test_the_source_lost_for_good_and_back(server, migration):
     assert pair.serving() == ["source"]
 
 
+def test_a_force_says_which_tables_are_not_whole(server, migration):
+    """Of one that is copied again it is not true that all up to a position is there."""
+    pair = Pair(server, migration, 15, 15)
+    pair.start()
+    pair.leat.run("rehearse", "--yes", check=False)   # arms
+    pair.ready()
+    pair.leat.run("stop")
+    pair.new.sql("update leat.copy set joined = null where table_name = 'public.entry'", db="shop")
+    lose(pair, "source")
+    said = pair.leat.run("cutover", "--force", check=False)
+    assert said.status != 0 and "may be empty: public.entry" in said.err, said
+    assert pair.leat.run("cutover", "--force", "--yes").json["partial"] == "public.entry"
+    assert [b["partial"] for b in forced_event(pair)] == ["public.entry"]
+
+
 def armed(server, migration):
     pair = Pair(server, migration, 15, 15, extra="gates:\n  rehearsals: 0\n  pause: 5s\n", doors=1)
     pair.start()

@@ -171,3 +171,32 @@ def test_a_command_that_stood_still_while_others_went_there_and_back(server, mig
     assert process.returncode != 0 and "target serves" not in out and json.loads(out)["error"]["code"] != "door-left", out
     assert pair.serving() == ["source"]
     assert write_through(pair.door_dsns()[0])
+
+
+def test_what_was_decided_is_carried_out_though_no_stream_is_followed(server, migration):
+    """The command, the pilot and the engines gone after the decision, and no door: nobody serves until somebody opens the side."""
+    pair = Pair(server, migration, 15, 15, extra=GATES)
+    pair.start()
+    pair.leat.run("rehearse", "--yes")
+    pair.ready()
+    process = halted(pair, "open")
+    pair.leat.kill9("pilot")
+    for engine in pair.leat.pids("engine"):
+        os.kill(engine, signal.SIGKILL)
+    process.kill()
+    assert pair.serving() == []
+    assert "no pilot runs" in pair.leat.run("cutover", "--yes", check=False).err
+    assert pair.serving() == ["target"]
+
+
+def test_an_event_trigger_that_warns_is_taken_for_no_standby(server, migration):
+    """A commit whose wait for its standby was cancelled says so by a warning, and nothing else does."""
+    pair = Pair(server, migration, 15, 15, extra=GATES)
+    pair.start()
+    pair.leat.run("rehearse", "--yes")
+    for one in (pair.old, pair.new):
+        one.sql("create function warn() returns event_trigger language plpgsql as $$ begin raise warning 'schema changes are seen'; end $$;"
+                "create event trigger warn on ddl_command_end execute function warn()", db="shop")
+    pair.ready()
+    pair.leat.run("cutover", "--yes")
+    assert pair.serving() == ["target"]

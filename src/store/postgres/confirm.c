@@ -4,11 +4,19 @@
 #include <string.h>
 #include <sys/socket.h>
 
+/* Of a user's own function (an event trigger meets our ALTER TABLE): no word of the commit's. */
+static bool is_raised(const PGresult *r)
+{
+    const char *function = PQresultErrorField(r, PG_DIAG_SOURCE_FUNCTION);
+
+    return function != NULL && strcmp(function, "exec_stmt_raise") == 0;
+}
+
 static void note_warning(void *ctx, const PGresult *r)
 {
     const char *severity = PQresultErrorField(r, PG_DIAG_SEVERITY_NONLOCALIZED);
 
-    if (severity != NULL && strcmp(severity, "WARNING") == 0)
+    if (severity != NULL && strcmp(severity, "WARNING") == 0 && !is_raised(r))
         *(bool *)ctx = true;
 }
 

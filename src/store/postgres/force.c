@@ -45,6 +45,7 @@ enum err pg_force_look(struct store *s, struct arena *a, struct force_view *ret,
     AUTO(pg) *pg = NULL;
     char stream[NAME_SIZE];
     const char *params[] = {s->migration, name_stream(s, STREAM_FORWARD, stream)};
+    const char *of_store[] = {s->migration, s->name};
     struct authority_row row;
 
     TRY(connect_left(s, &pg, f));
@@ -59,6 +60,10 @@ enum err pg_force_look(struct store *s, struct arena *a, struct force_view *ret,
                                .epoch = row.epoch,
                                .attempt = row.attempt,
                                .next_epoch = pg_settle_force_epoch(&row, least)};
+    TRY(pg_value(pg, a,
+                 "SELECT pg_catalog.string_agg(x.table_name, ', ') FROM (SELECT table_name FROM leat.copy WHERE "
+                 "migration = $1 AND store = $2 AND joined IS NULL ORDER BY table_name LIMIT 20) x",
+                 2, of_store, &ret->partial, f));
     return pg_value(pg, a,
                     "SELECT position::text FROM leat.progress WHERE migration = $1 AND stream = $2 ORDER BY position DESC LIMIT 1", 2,
                     params, &ret->applied, f);

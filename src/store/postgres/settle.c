@@ -338,6 +338,7 @@ enum err pg_settle(const struct settling *w, struct settle_result *ret, struct f
         TRY(round_of(w, ret, &done, f));
     if (!done)
         return fault_set(f, ERR_BUSY, "the rows of authority change while they are read");
-    least_epoch_remember(w->state_dir, w->key.store, ret->epoch);
+    if (!w->clients_wait)
+        least_epoch_remember(w->state_dir, w->key.store, ret->epoch);
     return ERR_OK;
 }

@@ -19,6 +19,7 @@ struct settling {
     void (*lost)(void *ctx, enum side side);
     void *ctx;
     const char *state_dir; /* of the least epoch: what serves is no older (store/least_epoch.h) */
+    bool clients_wait;     /* for the answer, and not for this machine's disk: the caller remembers it once they are let go */
 };
 
 struct settle_result {
@@ -29,7 +30,7 @@ struct settle_result {
     bool outdated;
 };
 
-/* ERR_OK, or why nobody can tell yet. That it served is remembered (store/least_epoch.h). */
+/* ERR_OK, or why nobody can tell yet. That it served is remembered (store/least_epoch.h), unless clients wait. */
 MUST_USE enum err pg_settle(const struct settling *w, struct settle_result *ret, struct fault *f);
 
 /* --- what two rows say: no I/O --- */
