@@ -44,6 +44,20 @@ def test_what_no_stream_carries(server, migration):
         assert pair.leat.run("cutover", "--yes").json["moved"] == 1
 
 
+def test_a_sequence_that_moves_on(server, migration):
+    """No lock stops nextval; and one that was never used has no margin yet."""
+    pair = Pair(server, migration, 15, 15, extra=GATES)
+    pair.old.sql("create sequence unused", db="shop")
+    pair.start()
+    pair.leat.run("rehearse", "--yes")
+    pair.ready()
+    process = halted(pair, "prepare")
+    taken = pair.old.one("select max(nextval('unused')) from generate_series(1, 5000)", db="shop")
+    ended(process)
+    assert pair.serving() == ["target"]
+    assert pair.new.one("select nextval('unused')", db="shop") > taken
+
+
 def test_a_table_that_is_copied_again(server, migration):
     """Its changes are in the spool: every mark comes round, and the new side lacks them."""
     pair = Pair(server, migration, 15, 15, extra=GATES)

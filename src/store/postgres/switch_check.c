@@ -63,7 +63,7 @@ static enum err check_facing(struct store_switch *w, struct fault *f)
 }
 
 /* Only while the new side's row says that it does not serve. */
-static enum err bring_sequences(struct store_switch *w, struct fault *f)
+enum err pg_switch_sequences(struct store_switch *w, struct fault *f)
 {
     AUTO(arena) *a = arena_new(1024);
 
@@ -136,7 +136,6 @@ enum err pg_switch_check(struct store_switch *w, struct fault *f)
     ENSURE(w->locks && w->old_rights[0] != '\0' && w->left_out != NULL && w->facing != NULL);
     TRY(ask_new(w, f));
     TRY(ask_old(w, f));
-    TRY(bring_sequences(w, f)); /* by the other sessions, while those work */
     TRY(check_old(w, f));
     TRY(check_facing(w, f));
     TRY(nothing_emptied(w, f));

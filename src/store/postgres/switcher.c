@@ -362,7 +362,8 @@ static enum err prepare_open(struct store_switch *w, int64_t epoch, int64_t atte
     return err;
 }
 
-/* Both servers turn their fences at the same time: a tenth of a millisecond and more for each table. */
+/* Both servers turn their fences at the same time: a tenth of a millisecond and more for each table. Sequences are set
+ * before the new side's row is taken, which guards them. */
 enum err pg_switch_prepare_open(struct store_switch *w, int64_t epoch, int64_t attempt, int64_t deadline_ms,
                                 struct fault *f)
 {
@@ -372,7 +373,9 @@ enum err pg_switch_prepare_open(struct store_switch *w, int64_t epoch, int64_t a
 
     TRY(pg_switch_drained(w, f));
     TRY(pg_switch_shut_ask(w, f));
-    open = prepare_open(w, epoch, attempt, deadline_ms, f);
+    open = pg_switch_sequences(w, f);
+    if (open == ERR_OK)
+        open = prepare_open(w, epoch, attempt, deadline_ms, f);
     shut = pg_switch_shut_take(w, open == ERR_OK ? f : &second);
     return open != ERR_OK ? open : shut;
 }

@@ -48,6 +48,8 @@ MUST_USE enum err pg_switch_drained(struct store_switch *w, struct fault *f);
  * were if it does not. The decision itself is then one row. */
 MUST_USE enum err pg_switch_shut_ask(struct store_switch *w, struct fault *f);
 MUST_USE enum err pg_switch_shut_take(struct store_switch *w, struct fault *f);
+/* The new side's sequences stand ahead of the old one's. No lock stops nextval: as late as can be. */
+MUST_USE enum err pg_switch_sequences(struct store_switch *w, struct fault *f);
 /* While nobody is held; the opening looks again, under the new side's row (leat.open_side). */
 MUST_USE enum err pg_switch_all_joined(struct store_switch *w, struct fault *f);
 
