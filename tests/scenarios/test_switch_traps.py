@@ -115,11 +115,12 @@ def test_a_fence_made_while_the_authority_goes(server, migration):
     pair.start()
     pair.leat.run("rehearse", "--yes")
     pair.ready()
-    for side in (pair.old, pair.new):   # an engine that finds it on the new side alone stops, and rightly
-        side.sql("create table note (id int primary key)", db="shop")
-    fence = "select tgenabled from pg_trigger where tgname ~ '^leat_fence' and tgrelid = 'note'::regclass"
+    for side in (pair.new, pair.old):   # as a table that is new has none
+        name = side.one("select tgname from pg_trigger where tgname ~ '^leat_fence' and tgrelid = 'account'::regclass", db="shop")
+        side.sql(f"drop trigger {name} on account", db="shop")
+    fence = "select tgenabled from pg_trigger where tgname ~ '^leat_fence' and tgrelid = 'account'::regclass"
     with pair.old.conn("shop") as conn, conn.cursor() as c:
-        c.execute("lock table note in share mode")
+        c.execute("lock table account in share mode")
         process = subprocess.Popen(pair.leat.command("rehearse", "--yes"), cwd=pair.leat.folder, env=pair.leat.env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         wait_for(lambda: pair.new.sql(fence, db="shop"), 60, "the target's fence", show=pair.leat.logs)   # the source's comes next
         wait_for(lambda: pair.old.sql("select 1 from pg_stat_activity where application_name = 'leat: fence' and query ~ 'CREATE TRIGGER'", db="shop"), 30, "the source's to wait")
