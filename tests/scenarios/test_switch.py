@@ -57,6 +57,12 @@ class Pair:
         state = [json.loads(path.read_text()) for path in (self.leat.state / "run").glob("shop*.json") if "door" not in path.name]
         return len(state) == 2 and all(s["following"] and pathlib.Path(f"/proc/{s['pid']}").exists() for s in state)
 
+    def prepare(self):
+        """Followed, armed by a rehearsal, and compared: all that a switch asks for."""
+        self.start()
+        self.leat.run("rehearse", "--yes")
+        self.ready()
+
     def ready(self):
         """Both streams are followed, and all is compared."""
         wait_for(self.followed, 60, "both streams to be followed", show=self.leat.logs)

@@ -27,9 +27,7 @@ def test_what_no_stream_carries(server, migration):
     """And where the gate refuses, the connections made ready for the hold are given back."""
     pair = Pair(server, migration, 15, 15, extra=GATES, doors=1)
     pair.old.sql("create unlogged table loose (id int primary key)", db="shop")
-    pair.start()
-    pair.leat.run("rehearse", "--yes")
-    pair.ready()
+    pair.prepare()
     door = pair.leat.state / "run" / "shop.door.0.json"
     with contextlib.closing(psycopg2.connect(pair.door_dsns()[0])) as client:
         for act, back, said in CARRIED_BY_NO_STREAM:
@@ -48,9 +46,7 @@ def test_a_sequence_that_moves_on(server, migration):
     """No lock stops nextval; and one that was never used has no margin yet."""
     pair = Pair(server, migration, 15, 15, extra=GATES)
     pair.old.sql("create sequence unused", db="shop")
-    pair.start()
-    pair.leat.run("rehearse", "--yes")
-    pair.ready()
+    pair.prepare()
     process = halted(pair, "prepare")
     taken = pair.old.one("select max(nextval('unused')) from generate_series(1, 5000)", db="shop")
     ended(process)
@@ -61,9 +57,7 @@ def test_a_sequence_that_moves_on(server, migration):
 def test_a_table_that_is_copied_again(server, migration):
     """Its changes are in the spool: every mark comes round, and the new side lacks them."""
     pair = Pair(server, migration, 15, 15, extra=GATES)
-    pair.start()
-    pair.leat.run("rehearse", "--yes")
-    pair.ready()
+    pair.prepare()
     process = halted(pair, "check")
     pair.new.sql("update leat.copy set joined = null where table_name like '%entry%'", db="shop")   # as it stands for as long as the copy takes
     assert "still being copied" in refused(process)
@@ -74,9 +68,7 @@ def test_a_table_that_is_copied_again(server, migration):
 def test_a_table_that_is_being_made(server, migration):
     """Neither lock nor fence can meet what nobody sees yet."""
     pair = Pair(server, migration, 15, 15, extra=GATES)
-    pair.start()
-    pair.leat.run("rehearse", "--yes")
-    pair.ready()
+    pair.prepare()
     with contextlib.closing(pair.old.conn("shop")) as conn, conn.cursor() as c:
         process = halted(pair, "hold")
         c.execute("create table made as select * from account")
@@ -89,9 +81,7 @@ def test_a_table_that_is_being_made(server, migration):
 def test_what_a_prepared_transaction_leaves(server, migration):
     """Who made it has no session any more, and all the same it comes to be on the old side alone when it is ended."""
     pair = Pair(server, migration, 15, 15, extra=GATES, settings={"max_prepared_transactions": 10})
-    pair.start()
-    pair.leat.run("rehearse", "--yes")
-    pair.ready()
+    pair.prepare()
     for act, said in (("create table made as select * from account", "a prepared transaction is making a table"),
                       ("select lo_from_bytea(4711, 'x')", "a prepared transaction has written a large object")):
         process = halted(pair, "hold")
@@ -106,9 +96,7 @@ def test_large_objects_that_are_being_written(server, migration):
     pair = Pair(server, migration, 15, 15, extra=GATES)
     pair.old.sql("select lo_from_bytea(4711, 'x')", db="shop")
     pair.new.sql("select lo_from_bytea(4711, 'x')", db="shop")
-    pair.start()
-    pair.leat.run("rehearse", "--yes")
-    pair.ready()
+    pair.prepare()
     with contextlib.closing(pair.old.conn("shop")) as conn, conn.cursor() as c:
         process = halted(pair, "hold")
         c.execute("select lo_put(4711, 0, 'y')")
@@ -125,9 +113,7 @@ def test_large_objects_that_are_being_written(server, migration):
 def test_a_table_that_is_copied_again_behind_the_decision(server, migration):
     """Whoever opens the new side waits until it is there: what is emptied, or copied in part, is served to nobody."""
     pair = Pair(server, migration, 15, 15, extra=GATES, doors=1)
-    pair.start()
-    pair.leat.run("rehearse", "--yes")
-    pair.ready()
+    pair.prepare()
     process = halted(pair, "open")
     joined = pair.new.one("select joined from leat.copy where table_name = 'public.entry'", db="shop")
     pair.new.sql("update leat.copy set joined = null where table_name = 'public.entry'", db="shop")   # as `leat resume --copy-again` leaves it
@@ -146,9 +132,7 @@ class OfTen(Pair):
 def test_a_truncate_that_ten_does_not_send(server, migration):
     pair = OfTen(server, migration, 10, 15, extra=GATES)
     pair.old.sql("insert into entry select 1, g, 1, 1 from generate_series(1, 100) g", db="shop")
-    pair.start()
-    pair.leat.run("rehearse", "--yes")
-    pair.ready()
+    pair.prepare()
     process = halted(pair, "hold")
     pair.old.sql("truncate entry", db="shop")
     ended(process)   # it goes through once the table has been copied again, or is refused meanwhile
@@ -166,9 +150,7 @@ def test_a_truncate_that_ten_does_not_send(server, migration):
 def test_maintenance_on_either_side(server, migration):
     """A VACUUM is waited for while nobody is held, and named; the same command goes on when it is over."""
     pair = OfTen(server, migration, 10, 15, extra=GATES, doors=1)
-    pair.start()
-    pair.leat.run("rehearse", "--yes")
-    pair.ready()
+    pair.prepare()
     with contextlib.closing(psycopg2.connect(pair.door_dsns()[0])) as client:
         client.autocommit = True
         for side, name in ((pair.old, "source"), (pair.new, "target")):

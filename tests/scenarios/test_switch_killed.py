@@ -26,9 +26,7 @@ LEFT = ("select a.application_name, a.query from pg_stat_activity a where a.appl
 
 def prepared(server, migration, doors):
     pair = Pair(server, migration, 15, 15, extra=GATES, doors=doors)
-    pair.start()
-    pair.leat.run("rehearse", "--yes")
-    pair.ready()
+    pair.prepare()
     return pair
 
 

@@ -31,9 +31,7 @@ def goes_on(process):
 
 def prepared(server, migration, doors):
     pair = Pair(server, migration, 15, 15, extra=GATES, doors=doors)
-    pair.start()
-    pair.leat.run("rehearse", "--yes")
-    pair.ready()
+    pair.prepare()
     return pair
 
 

@@ -145,9 +145,7 @@ def test_with_an_event_trigger(server, migration, policy):
     """Carried with the stream, or it stops exactly there: nothing is decided without it."""
     pair = Pair(server, migration, 15, 15, extra=GATES)
     pair.leat.write(pair.leat.config.read_text().replace("    engine: postgresql\n", f"    engine: postgresql\n    ddl: {policy}\n"))
-    pair.start()
-    pair.leat.run("rehearse", "--yes")
-    pair.ready()
+    pair.prepare()
     process = halted(pair, "hold")
     pair.old.sql("alter table entry add column more text default 'all'", db="shop")
     pair.old.sql("insert into entry values (1, 1, 1, 1)", db="shop", user="app")

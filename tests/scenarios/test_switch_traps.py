@@ -42,9 +42,7 @@ def gates_open(pair):
 def test_a_door_that_came_anew_before_the_decision(server, migration):
     """It reads "the source serves", and nobody holds it: the decision that follows must not leave it there."""
     pair = Pair(server, migration, 15, 15, extra=GATES, doors=1)
-    pair.start()
-    pair.leat.run("rehearse", "--yes")
-    pair.ready()
+    pair.prepare()
     gates_open(pair)
     process = subprocess.Popen(pair.leat.command("cutover", "--yes"), cwd=pair.leat.folder, env={**pair.leat.env, "LEAT_HALT_AT": "decide"},
                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -112,9 +110,7 @@ def test_a_subscription_passes_the_fence(server, migration):
 def test_a_fence_made_while_the_authority_goes(server, migration):
     """It waits for its table's lock; when it has it, the side serves no longer: the fence stands as the row says then."""
     pair = Pair(server, migration, 15, 15, extra=GATES)
-    pair.start()
-    pair.leat.run("rehearse", "--yes")
-    pair.ready()
+    pair.prepare()
     for side in (pair.new, pair.old):   # as a table that is new has none
         name = side.one("select tgname from pg_trigger where tgname ~ '^leat_fence' and tgrelid = 'account'::regclass", db="shop")
         side.sql(f"drop trigger {name} on account", db="shop")
@@ -137,9 +133,7 @@ def test_a_fence_made_while_the_authority_goes(server, migration):
 def test_a_door_that_stands_still_keeps_no_command_waiting(server, migration):
     """Its socket takes connections until its queue is full; the next one waits, for as long as it stands."""
     pair = Pair(server, migration, 15, 15, extra=GATES, doors=1)
-    pair.start()
-    pair.leat.run("rehearse", "--yes")
-    pair.ready()
+    pair.prepare()
     door = door_pid(pair)
     os.kill(door, signal.SIGSTOP)
     with contextlib.ExitStack() as queue, contextlib.suppress(BlockingIOError):
@@ -158,9 +152,7 @@ def test_a_door_that_stands_still_keeps_no_command_waiting(server, migration):
 def test_a_command_that_stood_still_while_others_went_there_and_back(server, migration):
     """It does not say of their switch that it was its own: by then the side it left serves again."""
     pair = Pair(server, migration, 15, 15, extra=GATES, doors=1)
-    pair.start()
-    pair.leat.run("rehearse", "--yes")
-    pair.ready()
+    pair.prepare()
     process = halted(pair, "decide")
     with contextlib.closing(sqlite3.connect(pair.leat.state / "journal.db", timeout=10)) as journal, journal:
         journal.execute("update leases set held = 0 where name = 'switch:shop'")   # as if its time were over
@@ -177,9 +169,7 @@ def test_a_command_that_stood_still_while_others_went_there_and_back(server, mig
 def test_what_was_decided_is_carried_out_though_no_stream_is_followed(server, migration):
     """The command, the pilot and the engines gone after the decision, and no door: nobody serves until somebody opens the side."""
     pair = Pair(server, migration, 15, 15, extra=GATES)
-    pair.start()
-    pair.leat.run("rehearse", "--yes")
-    pair.ready()
+    pair.prepare()
     process = halted(pair, "open")
     pair.leat.kill9("pilot")
     for engine in pair.leat.pids("engine"):

@@ -33,18 +33,26 @@ static enum err are_as_listed(const struct fenced *now, size_t count, const stru
     return ERR_OK;
 }
 
+/* What was asked of it last. In the arena. */
+static enum err take_tables(struct store_switch *w, struct pg *pg, const struct fenced *then, size_t then_count,
+                            const char *side, struct arena *a, struct fenced **ret, struct fault *f)
+{
+    AUTO_RESULT *r = NULL;
+    size_t count;
+
+    TRY(pg_take_next(pg, SQL_SWITCH_RELATIONS, &r, f));
+    TRY(pg_fence_list_take(pg, w->store, r, a, ret, &count, f));
+    return are_as_listed(*ret, count, then, then_count, side, f);
+}
+
 /* What is chosen now is what was locked, and fenced. */
 static enum err check_relations(struct store_switch *w, struct fault *f)
 {
     AUTO(arena) *a = arena_new(16384);
-    AUTO_RESULT *r = NULL;
     struct fenced *now;
-    size_t count;
 
-    TRY(pg_take_next(w->deciding, SQL_SWITCH_RELATIONS, &r, f));
-    TRY(pg_fence_list_take(w->deciding, w->store, r, a, &now, &count, f));
-    TRY(are_as_listed(now, count, w->locked, w->locked_count, "old side", f));
-    for (size_t i = 0; i < count; i++)
+    TRY(take_tables(w, w->deciding, w->locked, w->locked_count, "old side", a, &now, f));
+    for (size_t i = 0; i < w->locked_count; i++)
         if (now[i].state != 'D')
             return fault_set(f, ERR_GATE, "%s has no open fence", now[i].qualified);
     return ERR_OK;
@@ -53,13 +61,9 @@ static enum err check_relations(struct store_switch *w, struct fault *f)
 static enum err check_facing(struct store_switch *w, struct fault *f)
 {
     AUTO(arena) *a = arena_new(16384);
-    AUTO_RESULT *r = NULL;
     struct fenced *now;
-    size_t count;
 
-    TRY(pg_take_next(w->opening, SQL_SWITCH_RELATIONS, &r, f));
-    TRY(pg_fence_list_take(w->opening, w->store, r, a, &now, &count, f));
-    return are_as_listed(now, count, w->facing, w->facing_count, "new side", f);
+    return take_tables(w, w->opening, w->facing, w->facing_count, "new side", a, &now, f);
 }
 
 /* Only while the new side's row says that it does not serve. */
